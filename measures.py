@@ -1,0 +1,110 @@
+"""The figures of the scorecard, from plain arrays: what is measured of a code and its probe."""
+
+import numpy as np
+
+ACTIVE = {"sigmoid": 0.5, "relu": 0.0}  # a unit is active in an image above this activation
+DEAD = {"sigmoid": 0.1, "relu": 0.0}  # a unit is dead if no image brings it above this
+
+
+def mean_sse(images, reconstructions):
+    """Squared error summed over pixels, mean over images: (n, pixels) twice → float."""
+    return float(np.mean(np.sum(np.square(images - reconstructions), axis=1, dtype=np.float64)))
+
+
+def mean_activation(code):
+    """ρ̂ of each hidden unit: (n, units) → (units,)."""
+    return np.mean(code, axis=0, dtype=np.float64)
+
+
+def active_units(code, activation="sigmoid"):
+    """How many units are active in each image: (n, units) → (n,)."""
+    return np.sum(code > ACTIVE[activation], axis=1)
+
+
+def dead_units(code, activation="sigmoid"):
+    """Which units no image makes active even a little: (n, units) → (units,) of booleans."""
+    return np.max(code, axis=0) <= DEAD[activation]
+
+
+def draw_labels(labels, labels_per_class, seed):
+    """Row numbers of a random draw with the same number of labels for each class."""
+    rng = np.random.default_rng(seed)
+    classes = [np.flatnonzero(labels == digit) for digit in np.unique(labels)]
+    few = min(map(len, classes))
+    if few < labels_per_class:
+        raise ValueError(
+            f"{labels_per_class} labels per class were asked for, but one class has only {few} "
+            "images: ask for fewer."
+        )
+    return np.concatenate([rng.choice(rows, labels_per_class, replace=False) for rows in classes])
+
+
+def fit_probe(features, labels, labels_per_class, seed):
+    """A logistic regression trained on a few labels, its C cross-validated among those alone.
+
+    Args:
+        features: (n, units) codes or pixels. labels: (n,) integers.
+        labels_per_class: 2 or more (cross-validation needs two).
+        seed: of the draw of labelled images, an integer or a list of them.
+
+    Returns:
+        the fitted scikit-learn estimator.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+
+    rows = draw_labels(labels, labels_per_class, seed)
+    folds = StratifiedKFold(min(3, labels_per_class), shuffle=True, random_state=0)
+    probe = LogisticRegression(max_iter=1000, tol=1e-3)
+    return GridSearchCV(probe, {"C": [0.1, 1, 10]}, cv=folds).fit(features[rows], labels[rows])
+
+
+def linear_probe(features, labels, test_features, test_labels, labels_per_class, draws=5, seed=0):
+    """Test accuracy of a logistic regression that sees only a few labels: how good is a code?
+
+    Args:
+        features, test_features: (n, units) codes or pixels.
+        labels, test_labels: (n,) integers.
+        labels_per_class: 2 or more.
+        draws: how many random draws of labelled images; each is a probe of its own.
+        seed: the draws depend on this and on nothing else.
+
+    Returns:
+        accuracies between 0 and 1, (draws,).
+
+    Raises:
+        ValueError: a class has fewer images than labels asked for.
+    """
+    probes = [fit_probe(features, labels, labels_per_class, [seed, d]) for d in range(draws)]
+    return np.array([probe.score(test_features, test_labels) for probe in probes])
+
+
+def score(data, encode, reconstruct=None, activation="sigmoid", seconds=None, draws=3, seed=0):
+    """One row of the scorecard, on the test images.
+
+    Args:
+        data: helpers.ImageData.
+        encode: function from images, (n, pixels), to their features, (n, units).
+        reconstruct: function from images to their reconstructions; None if there are none.
+        activation: of the code, "sigmoid" or "relu"; None for features that are no code.
+        seconds: how long the model trained.
+        draws, seed: of the linear probe.
+
+    Returns:
+        dict with sse_test, mean_activation, active_units, dead_units, probe_10 and probe_100 (in
+        percent) and seconds, as far as they apply.
+    """
+    features, test_features = np.asarray(encode(data.x_train)), np.asarray(encode(data.x_test))
+    figures = {"seconds": seconds}
+    if reconstruct is not None:
+        figures["sse_test"] = mean_sse(data.x_test, np.asarray(reconstruct(data.x_test)))
+    if activation is not None:
+        figures["mean_activation"] = float(mean_activation(test_features).mean())
+        figures["active_units"] = float(active_units(test_features, activation).mean())
+        figures["dead_units"] = int(dead_units(test_features, activation).sum())
+    for labels_per_class in (10, 100):
+        accuracies = linear_probe(
+            features, data.y_train, test_features, data.y_test, labels_per_class, draws, seed
+        )
+        figures[f"probe_{labels_per_class}"] = 100 * float(accuracies.mean())
+    return figures

@@ -1,0 +1,196 @@
+"""The measures: small arrays whose figures can be counted by hand, and a probe on made-up data."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+import measures
+
+LABELS = np.repeat([0, 1, 2], [20, 30, 25])
+
+
+def clouds(n, noise, seed=0):
+    """n points in 10 dimensions around one of two centres, and which of the two."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, n)
+    return labels[:, None] * np.eye(10)[0] + noise * rng.normal(size=(n, 10)), labels
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """On data this small, a second thread only waits: much time where other programs run."""
+    import sklearn.linear_model  # noqa: F401 - only libraries already loaded can be limited
+
+    with threadpool_limits(1):
+        yield
+
+
+# ---------------------------------------------------------------------- figures
+
+
+def test_sse_is_summed_over_pixels_and_averaged_over_images():
+    images = np.array([[0, 1, 2], [3, 0, 0]], np.float32)
+    reconstructions = np.array([[0, 0, 0], [3, 1, 0]], np.float32)
+    result = measures.mean_sse(images, reconstructions)
+    assert isinstance(result, float) and result == (5 + 1) / 2
+
+
+def test_sse_of_many_images_is_not_rounded():
+    images = np.full((3000, 784), 0.1, np.float32)
+    exact = 784 * float(np.float32(0.1) ** 2)
+    assert measures.mean_sse(images, 0 * images) == pytest.approx(exact, rel=1e-9)
+
+
+def test_mean_activation_is_of_each_unit_over_the_images():
+    code = np.array([[0, 1, 0.5], [1, 1, 0], [0, 1, 0.25], [0, 1, 0.25]], np.float32)
+    assert measures.mean_activation(code).tolist() == [0.25, 1, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("activation", "code", "active"),
+    [
+        ("sigmoid", [[0.5, 0.51, 0.9], [0.1, 0.5, 0.2], [0.6, 0.7, 0.8]], [2, 0, 3]),
+        ("relu", [[0, 0.001, 3], [0, 0, 0], [0.4, 0, 0]], [2, 0, 1]),
+    ],
+)
+def test_a_unit_is_active_above_the_threshold_and_not_at_it(activation, code, active):
+    assert measures.active_units(np.array(code), activation).tolist() == active
+
+
+@pytest.mark.parametrize(
+    ("activation", "code", "dead"),
+    [
+        ("sigmoid", [[0.1, 0.11, 0, 0.9], [0.05, 0, 0, 0.9]], [True, False, True, False]),
+        ("relu", [[0, 0, 0.001, 5], [0, 1, 0, 5]], [True, False, False, False]),
+    ],
+)
+def test_a_unit_is_dead_at_the_threshold_and_not_above_it(activation, code, dead):
+    assert measures.dead_units(np.array(code), activation).tolist() == dead
+
+
+def test_units_are_taken_for_sigmoid_units_unless_told():
+    code = np.array([[0.05, 0.3, 0.7]])
+    assert measures.active_units(code).tolist() == [1]
+    assert measures.dead_units(code).tolist() == [True, False, False]
+
+
+# ---------------------------------------------------------------------- draws of labels
+
+
+def test_a_draw_has_as_many_labels_of_each_class_and_no_row_twice():
+    rows = measures.draw_labels(LABELS, 12, seed=0)
+    assert np.bincount(LABELS[rows]).tolist() == [12, 12, 12]
+    assert len(np.unique(rows)) == 36
+
+
+def test_a_draw_may_take_a_whole_class():
+    rows = measures.draw_labels(LABELS, 20, seed=0)
+    assert set(range(20)) <= set(rows.tolist())
+
+
+def test_the_seed_alone_decides_the_draw():
+    np.random.seed(1)
+    rows = measures.draw_labels(LABELS, 5, seed=3)
+    np.random.seed(2)
+    assert (measures.draw_labels(LABELS, 5, seed=3) == rows).all()
+    assert set(measures.draw_labels(LABELS, 5, seed=4)) != set(rows)
+
+
+def test_asking_for_more_labels_than_a_class_has_says_how_many_there_are():
+    with pytest.raises(ValueError, match="^21 labels per class .* only 20 images: ask for fewer"):
+        measures.draw_labels(LABELS, 21, seed=0)
+
+
+# ---------------------------------------------------------------------- linear probe
+
+
+def test_the_probe_is_perfect_on_separable_classes():
+    features, labels = clouds(200, noise=0.02)
+    accuracies = measures.linear_probe(features, labels, features, labels, 5, draws=2)
+    assert accuracies.shape == (2,) and (accuracies == 1).all()
+
+
+def test_the_probe_is_at_chance_on_shuffled_labels():
+    features, labels = clouds(2200, noise=0.02)
+    labels = np.random.default_rng(1).permutation(labels)
+    accuracies = measures.linear_probe(
+        features[:200], labels[:200], features[200:], labels[200:], 50, draws=2
+    )
+    assert np.abs(accuracies - 0.5).max() < 0.06
+
+
+def probe(test_features=None, test_labels=None, draws=2, **kwargs):
+    """Accuracies on data so noisy that C, the draw and the test images all matter."""
+    features, labels = clouds(200, noise=0.5)
+    features_there, labels_there = clouds(300, noise=0.5, seed=1)
+    test_features = features_there if test_features is None else test_features
+    test_labels = labels_there if test_labels is None else test_labels
+    return measures.linear_probe(
+        features, labels, test_features, test_labels, 4, draws=draws, **kwargs
+    )
+
+
+def test_test_labels_decide_nothing_but_the_score():
+    # Were C chosen by the test labels, the opposite labels would choose another C.
+    labels = clouds(300, noise=0.5, seed=1)[1]
+    np.testing.assert_allclose(probe(test_labels=1 - labels), 1 - probe(), rtol=0, atol=1e-12)
+
+
+def test_each_test_image_is_scored_alone():
+    features, labels = clouds(300, noise=0.5, seed=1)
+    halves = [probe(features[half], labels[half]) for half in (slice(0, 150), slice(150, 300))]
+    np.testing.assert_allclose(np.mean(halves, axis=0), probe(), rtol=0, atol=1e-12)
+
+
+def test_the_seed_alone_decides_the_probe():
+    np.random.seed(1)
+    accuracies = probe(seed=1)
+    np.random.seed(2)
+    assert (probe(seed=1) == accuracies).all()
+    assert (probe(seed=2) != accuracies).any()
+
+
+def test_every_draw_has_labels_of_its_own_and_more_draws_keep_the_first():
+    features, labels = clouds(60, noise=0.5)
+    accuracies = measures.linear_probe(features, labels, features, labels, 4)
+    assert accuracies.shape == (5,) and len(np.unique(accuracies)) > 1
+    fewer = measures.linear_probe(features, labels, features, labels, 4, draws=1)
+    assert fewer == accuracies[:1]
+
+
+def test_the_probe_asks_for_no_more_labels_than_there_are():
+    features, labels = clouds(20, noise=0.1)
+    with pytest.raises(ValueError, match="ask for fewer"):
+        measures.linear_probe(features, labels, features, labels, 15)
+
+
+# ---------------------------------------------------------------------- scorecard
+
+
+def scored(**kwargs):
+    """A row for classes easily told apart, whose code is the distance from 0, drawn once."""
+    (x_train, y_train), (x_test, y_test) = clouds(240, 0.02), clouds(50, 0.02, seed=1)
+    data = SimpleNamespace(x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    return measures.score(data, np.abs, draws=1, **kwargs), x_test
+
+
+def test_a_row_of_the_scorecard_measures_the_test_images():
+    row, x_test = scored(reconstruct=np.zeros_like, activation="relu", seconds=3)
+    assert row == {
+        "seconds": 3,
+        "sse_test": pytest.approx((x_test**2).sum() / 50),
+        "mean_activation": pytest.approx(np.abs(x_test).sum() / 500),
+        "active_units": 10,
+        "dead_units": 0,
+        "probe_10": 100,
+        "probe_100": 100,
+    }
+    row, x_test = scored()
+    assert row["active_units"] == pytest.approx((x_test[:, 0] > 0.5).mean())
+    assert row["dead_units"] == 9
+
+
+def test_features_that_are_no_code_have_no_units_to_count():
+    assert set(scored(activation=None)[0]) == {"seconds", "probe_10", "probe_100"}

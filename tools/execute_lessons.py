@@ -1,0 +1,102 @@
+"""Execute lessons in place, top to bottom, and strip what must not be committed.
+
+    python tools/execute_lessons.py                  # every notebook, on real MNIST
+    python tools/execute_lessons.py 03_kl_sparsity   # one of them
+
+A notebook is written only when it ran to its end, so a failure leaves the old one as it was.
+"""
+
+import argparse
+import re
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def execute(notebook, parameters=None, timeout=1800):
+    """Run a notebook in a fresh kernel, with its outputs cleaned; returns it.
+
+    Args:
+        notebook: a NotebookNode; changed in place.
+        parameters: name → value, set after the cell tagged "parameters" for this run alone.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: a cell failed.
+    """
+    cells = notebook.cells
+    injected = nbformat.v4.new_code_cell(
+        "\n".join(f"{k} = {v!r}" for k, v in (parameters or {}).items())
+    )
+    after = [i for i, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", [])]
+    if parameters:
+        cells.insert(after[0] + 1, injected)
+    NotebookClient(
+        notebook,
+        timeout=timeout,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(NOTEBOOKS)}},
+        record_timing=False,
+        coalesce_streams=True,
+    ).execute()
+    if parameters:
+        cells.remove(injected)
+    return strip(notebook)
+
+
+def strip(notebook):
+    """Remove widget views and states, progress-bar debris and foreign metadata; returns it."""
+    notebook.metadata = nbformat.from_dict(METADATA)
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k == "tags"})
+        if cell.cell_type != "code":
+            continue
+        kept = [o for o in cell.outputs if WIDGET_VIEW not in o.get("data", {})]
+        for output in kept:
+            output.get("metadata", {}).clear()
+            if output.output_type == "stream":
+                output.text = last_states(output.text)
+        cell.outputs = kept
+    return notebook
+
+
+def last_states(text):
+    """What a terminal would show: of a line that was rewritten, the last state."""
+    lines = [line.rstrip("\r").rsplit("\r", 1)[-1].rstrip() for line in text.split("\n")]
+    return re.sub(r"\n{2,}\Z", "\n", "\n".join(lines))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("lessons", nargs="*", help="notebooks, by path or by name; default: all")
+    names = parser.parse_args().lessons
+    paths = [NOTEBOOKS / f"{Path(name).stem}.ipynb" for name in names] or sorted(
+        NOTEBOOKS.glob("**/*.ipynb")
+    )
+    for path in paths:
+        if not path.exists():
+            sys.exit(
+                f"There is no {path.name} in notebooks/: name a lesson, such as 01_mse_baseline."
+            )
+        start = time.perf_counter()
+        try:
+            notebook = execute(nbformat.read(path, as_version=4))
+        except CellExecutionError as error:
+            sys.exit(f"{path.name} stopped with an error, and was left as it was:\n{error}")
+        nbformat.write(notebook, path)
+        kilobytes = path.stat().st_size / 1000
+        print(f"{path.name}: {time.perf_counter() - start:.0f} s, {kilobytes:.0f} KB", flush=True)
+
+
+if __name__ == "__main__":
+    main()

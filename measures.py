@@ -52,11 +52,13 @@ def fit_probe(features, labels, labels_per_class, seed):
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV, StratifiedKFold
+    from threadpoolctl import threadpool_limits
 
     rows = draw_labels(labels, labels_per_class, seed)
     folds = StratifiedKFold(min(3, labels_per_class), shuffle=True, random_state=0)
     probe = LogisticRegression(max_iter=1000, tol=1e-3)
-    return GridSearchCV(probe, {"C": [0.1, 1, 10]}, cv=folds).fit(features[rows], labels[rows])
+    with threadpool_limits(1):  # on so little data, threads that wait for each other cost more
+        return GridSearchCV(probe, {"C": [0.1, 1, 10]}, cv=folds).fit(features[rows], labels[rows])
 
 
 def linear_probe(features, labels, test_features, test_labels, labels_per_class, draws=5, seed=0):

@@ -210,13 +210,13 @@ class Course:
 
     def succeeds(self, make=None):
         make = make or self.start()
-        output, _ = make.communicate(timeout=60)
+        output, _ = make.communicate(timeout=120)
         assert make.returncode == 0, output
         return output
 
     def fails(self, message, make=None):
         make = make or self.start()
-        output, _ = make.communicate(timeout=60)
+        output, _ = make.communicate(timeout=120)
         assert make.returncode != 0, output
         assert message in output, output
         assert "Traceback" not in output, output
@@ -285,9 +285,12 @@ def test_too_small_a_disk(bare):
 
 def test_second_set_up_does_nothing(course):
     course.write("while_building.py", "raise SystemExit('built once more')")
-    start = time.perf_counter()
-    course.succeeds()
-    assert time.perf_counter() - start < 2
+    seconds = []
+    for _ in range(3):  # the machine may be busy with something else
+        start = time.perf_counter()
+        course.succeeds()
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 2
 
 
 def test_changed_requirements_are_installed(course):

@@ -51,7 +51,7 @@ def test_mean_activation_is_of_each_unit_over_the_images():
 @pytest.mark.parametrize(
     ("activation", "code", "active"),
     [
-        ("sigmoid", [[0.5, 0.51, 0.9], [0.1, 0.5, 0.2], [0.6, 0.7, 0.8]], [2, 0, 3]),
+        ("sigmoid", [[0.5, 0.501, 0.9], [0.1, 0.5, 0.2], [0.6, 0.7, 0.8]], [2, 0, 3]),
         ("relu", [[0, 0.001, 3], [0, 0, 0], [0.4, 0, 0]], [2, 0, 1]),
     ],
 )
@@ -62,7 +62,7 @@ def test_a_unit_is_active_above_the_threshold_and_not_at_it(activation, code, ac
 @pytest.mark.parametrize(
     ("activation", "code", "dead"),
     [
-        ("sigmoid", [[0.1, 0.11, 0, 0.9], [0.05, 0, 0, 0.9]], [True, False, True, False]),
+        ("sigmoid", [[0.1, 0.101, 0, 0.9], [0.05, 0, 0, 0.9]], [True, False, True, False]),
         ("relu", [[0, 0, 0.001, 5], [0, 1, 0, 5]], [True, False, False, False]),
     ],
 )

@@ -461,6 +461,16 @@ def test_a_loaded_model_is_the_saved_one_and_trains_on_like_it(penalties, tmp_pa
         assert trained_on[name].tolist() == values.tolist()
 
 
+def test_a_copy_made_from_the_config_has_the_settings_moved_to():
+    for penalties, moved in (("kl and l2", ("rho", "beta", "lam2")), ("l1 and l2", ("lam1",))):
+        model = build(penalties)
+        for name in moved:
+            setting(model, name).assign(0.25)
+        copy = Autoencoder.from_config(model.get_config())
+        assert [float(setting(copy, name)) for name in moved] == [0.25] * len(moved)
+        assert copy.encoder.activation == model.encoder.activation
+
+
 # ---------------------------------------------------------------------- errors
 
 

@@ -46,7 +46,7 @@ def explain(output):
     for pattern, meaning in CAUSES.items():
         for line in output.splitlines():
             if re.search(pattern, line):
-                stop(f"{meaning}\nThe cause in pip's words: {line.strip()[:300]}")
+                stop(f"{meaning}\nThe cause: {line.strip()[:300]}")
     stop(
         "The environment could not be made, for the reason below. Nothing half-made is kept: "
         f"once that is mended, run the same command again.\n{output.strip()[-1500:]}"
@@ -122,7 +122,8 @@ def create(environment, stamp):
             "command again, or name another Python: make setup PYTHON=/path/to/python3.12"
         )
     remove(stamp)
-    shutil.rmtree(os.path.join(ROOT, environment), ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(os.path.join(ROOT, environment))
     free = shutil.disk_usage(ROOT).free / 1e9
     if free < GIGABYTES:
         stop(
@@ -134,7 +135,7 @@ def create(environment, stamp):
         "which takes about 3 minutes and 3 GB.",
         flush=True,
     )
-    run(python, "-m", "venv", "--clear", environment)
+    run(python, "-m", "venv", environment)
 
 
 def remove(stamp):

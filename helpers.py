@@ -92,8 +92,10 @@ def plot_loss_terms(history, ax=None):
         (line,) = ax.plot(epochs, history[term], label=names[term])
         if f"val_{term}" in history:
             ax.plot(epochs, history[f"val_{term}"], "o", mfc="white", color=line.get_color())
-    ax.plot([], [], "o", mfc="white", color="gray", label="same, validation")
+    if any(name.startswith("val_") for name in history):
+        ax.plot([], [], "o", mfc="white", color="gray", label="same, validation")
     ax.set(xlabel="epoch", ylabel="loss term, per image", yscale="log")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend(ncols=2)
     return ax
 

@@ -38,13 +38,13 @@ with _without_log_lines():
     import keras
     import tensorflow as tf
     from keras import ops
+    from tqdm import tqdm
     from tqdm.keras import TqdmCallback
 
 tf.get_logger().setLevel("ERROR")  # else training several models warns of "retracing"
 
 # KL(ρ‖ρ̂) needs ρ̂ to be a probability: these activations stay between 0 and 1.
 ACTIVATIONS_BETWEEN_0_AND_1 = ("sigmoid", "hard_sigmoid", "softmax")
-STEPS_PER_EPOCH = 390  # one pass over 50,000 images in batches of 128
 KL_EPSILON = 1e-6  # KL follows its tangent where ρ̂ is closer than this to 0 or 1
 
 _serializable = keras.saving.register_keras_serializable(package="sparse_autoencoder")
@@ -318,6 +318,7 @@ def train(
     images,
     validation_images,
     epochs=10,
+    steps_per_epoch=390,
     learning_rate=3e-3,
     batch_size=128,
     seed=0,
@@ -331,6 +332,8 @@ def train(
 
     Args:
         images, validation_images: (n, pixels) in [0, 1].
+        epochs, steps_per_epoch: 390 steps are one pass over 50,000 images in batches of 128; with
+            fewer images the same number of steps passes over them more often.
         seed: of the batches' order. Weights are drawn earlier: keras.utils.set_random_seed.
         progress: show a progress bar, which leaves one line.
 
@@ -339,19 +342,19 @@ def train(
     """
     callbacks = [StopIfNotFinite()]
     if progress:
-        callbacks.append(TqdmCallback(verbose=0, file=sys.stdout))
+        callbacks.append(TqdmCallback(verbose=0, tqdm_class=tqdm, file=sys.stdout))
     autoencoder.compile(
         optimizer=keras.optimizers.Adam(learning_rate),
         loss=sse,
         metrics=[sse],
         jit_compile=True,
-        steps_per_execution=STEPS_PER_EPOCH,
+        steps_per_execution=steps_per_epoch,
     )
     return autoencoder.fit(
         batches(images, batch_size, seed),
         shuffle=False,  # the batches come shuffled
         epochs=epochs,
-        steps_per_epoch=STEPS_PER_EPOCH,
+        steps_per_epoch=steps_per_epoch,
         validation_data=(validation_images, validation_images),
         validation_batch_size=1000,
         callbacks=callbacks,

@@ -28,17 +28,17 @@ README = Path(__file__).parent / "README.md"
 MARKERS = "<!-- written by run.py: begin -->", "<!-- written by run.py: end -->"
 LEARNING_RATE, SOURCES_LEARNING_RATE = 3e-3, 1e-4
 COURSES_EPOCHS = 10
+SPAWN = multiprocessing.get_context("spawn")  # a fresh Python for each way, on every system
 
 
 class Worker:
     """The process of one way: every turn() trains one epoch."""
 
     def __init__(self, key, images, learning_rate=LEARNING_RATE):
-        spawn = multiprocessing.get_context("spawn")
-        self.pipe, theirs = spawn.Pipe()
+        self.pipe, theirs = SPAWN.Pipe()
         self.log = tempfile.NamedTemporaryFile()
         arguments = theirs, self.log.name, key, images, learning_rate
-        self.process = spawn.Process(target=ways.work, args=arguments, daemon=True)
+        self.process = SPAWN.Process(target=ways.work, args=arguments, daemon=True)
         self.process.start()
         theirs.close()  # so that a worker that dies ends the waiting in receive()
         self.key, self.seconds, self.costs, self.memory = key, [], [], 0
@@ -47,7 +47,7 @@ class Worker:
         """The worker's next message; the first is None, or says why it cannot start."""
         try:
             return self.pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):
             raise SystemExit(f"({self.key}) failed:\n{self.log.read().decode()}") from None
 
     def turn(self):
@@ -63,7 +63,7 @@ class Worker:
     @property
     def epoch(self):
         """The median epoch without the first, in seconds."""
-        return median(self.seconds[1:])
+        return median(self.seconds[1:] or self.seconds)
 
     @property
     def warm_up(self):
@@ -200,7 +200,8 @@ def write(readme, text):
 
 def say(text):
     """Progress, on a line of its own that the next one replaces."""
-    print(f"\r{text:<70}", end="", file=sys.stderr, flush=True)
+    if sys.stderr.isatty():
+        print(f"\r{text:<60}\r", end="", file=sys.stderr, flush=True)
 
 
 def main():
@@ -216,8 +217,12 @@ def main():
     reduced = any(vars(options)[name] != parser.get_default(name) for name in vars(options))
 
     text = [machine()]
-    if not (ways.ROOT / "data" / "mnist.npz").exists():
-        text.append("data/mnist.npz is not there, so the images are random: mind no cost.")
+    if not ways.MNIST.exists():  # in a process of its own, for a new one counts our memory too
+        fetching = SPAWN.Process(target=ways.fetch_mnist)
+        fetching.start()
+        fetching.join()
+    if not ways.MNIST.exists():
+        text.append("data/mnist.npz could not be had: the images are random, so mind no cost.")
     results = compare_ways(options.ways, options.images, options.repeats)
     text.append(table_of_ways(results))
     sooner = None
@@ -227,7 +232,7 @@ def main():
     text.append(verdicts(results, sooner))
     text = "\n\n".join(text)
     say("")
-    print(f"\r{text}")
+    print(text)
     readme = options.readme or (None if reduced else README)
     if readme:
         write(readme, text)

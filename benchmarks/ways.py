@@ -4,6 +4,7 @@ Each way trains epoch after epoch without end, and calls end_of_epoch(mean cost 
 batches) after every epoch; that call returns when it is the way's turn again.
 """
 
+import contextlib
 import importlib
 import itertools
 import os
@@ -15,9 +16,12 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).parent.parent
+MNIST = ROOT / "data" / "mnist.npz"
 PIXELS, HIDDEN, BATCH = 784, 196, 128
 RHO, BETA, LAM2 = 0.15, 0.5, 0.01
 FOREVER = 10**9
+
+sys.path.insert(0, str(ROOT))  # where sparse_autoencoder is
 
 
 def course(images, learning_rate, end_of_epoch):
@@ -32,9 +36,15 @@ def course(images, learning_rate, end_of_epoch):
         return fit(data, **settings | {"validation_data": None})
 
     autoencoder.fit = fit_and_report
-    # Otherwise always 390 steps, however few the images.
-    sparse_autoencoder.STEPS_PER_EPOCH = len(images) // BATCH
-    sparse_autoencoder.train(autoencoder, images, None, FOREVER, learning_rate, progress=False)
+    sparse_autoencoder.train(
+        autoencoder,
+        images,
+        validation_images=None,
+        epochs=FOREVER,
+        steps_per_epoch=len(images) // BATCH,
+        learning_rate=learning_rate,
+        progress=False,
+    )
 
 
 def keras_defaults(images, learning_rate, end_of_epoch):
@@ -200,12 +210,19 @@ WAYS = {
 }
 
 
+def fetch_mnist():
+    """Download MNIST if it is not there; without a network, do nothing."""
+    from image_data import load_mnist
+
+    with contextlib.suppress(ConnectionError):
+        load_mnist("mnist")
+
+
 def load_images(n):
-    """The first n of MNIST's 50,000 training images; random ones where there is no MNIST."""
-    path = ROOT / "data" / "mnist.npz"
-    if not path.exists():
+    """The first n of MNIST's training images; random ones where there is no MNIST."""
+    if not MNIST.exists():
         return np.random.default_rng(0).random((n, PIXELS), np.float32)
-    with np.load(path) as mnist:
+    with np.load(MNIST) as mnist:
         return mnist["x_train"][:n].reshape(n, PIXELS) / np.float32(255)
 
 
@@ -215,7 +232,6 @@ def work(pipe, log, key, n, learning_rate):
     What libraries write to stderr goes to the file `log`.
     """
     os.dup2(os.open(log, os.O_WRONLY | os.O_APPEND), 2)
-    sys.path.insert(0, str(ROOT))
     _, way, module = WAYS[key]
     try:
         importlib.import_module(module)

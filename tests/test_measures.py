@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
 import measures
 
@@ -16,15 +15,6 @@ def clouds(n, noise, seed=0):
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, n)
     return labels[:, None] * np.eye(10)[0] + noise * rng.normal(size=(n, 10)), labels
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """On data this small, a second thread only waits: much time where other programs run."""
-    import sklearn.linear_model  # noqa: F401 - only libraries already loaded can be limited
-
-    with threadpool_limits(1):
-        yield
 
 
 # ---------------------------------------------------------------------- figures

@@ -7,6 +7,8 @@ A notebook is written only when it ran to its end, so a failure leaves the old o
 """
 
 import argparse
+import base64
+import io
 import re
 import sys
 import time
@@ -15,6 +17,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from PIL import Image
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 METADATA = {
@@ -66,8 +69,18 @@ def strip(notebook):
             output.get("metadata", {}).clear()
             if output.output_type == "stream":
                 output.text = last_states(output.text)
+            elif "image/png" in output.get("data", {}):
+                output.data["image/png"] = with_palette(output.data["image/png"])
         cell.outputs = kept
     return notebook
+
+
+def with_palette(png):
+    """A base64 PNG with 256 colours instead of 16 million: half the size, the same to the eye."""
+    picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
+    file = io.BytesIO()
+    picture.quantize(256, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    return base64.b64encode(file.getvalue()).decode("ascii")
 
 
 def last_states(text):

@@ -1,0 +1,97 @@
+"""The comparison of speed: what it prints, never how fast anything is."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.fixture
+def run(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("run")
+
+
+def worker(run, seconds, costs):
+    """A worker that has already run."""
+    finished = object.__new__(run.Worker)
+    vars(finished).update(seconds=seconds, costs=costs, memory=5e8)
+    return finished
+
+
+@pytest.fixture
+def results(run):
+    """Whole seconds per epoch for (a) to (e), and a first epoch that took 10 more; no (f)."""
+    seconds = {"a": 1, "b": 3, "c": 2, "d": 4, "e": 1}
+    workers = {key: worker(run, [10 + s, s, s, s], [9, 8, 7, 6]) for key, s in seconds.items()}
+    return workers | {"f": "numpy is not installed"}
+
+
+def test_a_row_tells_the_median_the_ratios_and_the_warm_up(run, results):
+    rows = {row[2:5]: row for row in run.table_of_ways(results).splitlines()[2:]}
+    assert rows["(b)"].endswith("| 3.00 | 3.00–3.00 | 3.00 |  | 10.0 | 500 | 6.00 |")
+    assert "| numpy is not installed |" in rows["(f)"]
+
+
+def test_recipes_are_compared_at_the_sources_final_cost(run):
+    source = worker(run, [14, 4, 4, 4], [9, 8, 7, 6])
+    course = worker(run, [5, 1, 1, 1], [8, 6, 5, 4])  # there after two epochs
+    rows, sooner = run.table_of_recipes(source, course)
+    assert rows.splitlines()[2].endswith("| 4 | 6.00 | 16.0 | 26.0 |")
+    assert rows.splitlines()[3].endswith("| 2 | 6.00 | 2.0 | 6.0 |")
+    assert sooner == 26 / 6
+
+
+def test_a_recipe_that_never_gets_there_is_not_called_sooner(run):
+    rows, sooner = run.table_of_recipes(worker(run, [2, 2], [5, 4]), worker(run, [1, 1], [9, 8]))
+    assert sooner is None and "| 2 | 8.00 |" in rows
+
+
+def test_floors_pass_fail_or_were_not_measured(run, results):
+    lines = run.verdicts(results, sooner=7.9).splitlines()
+    verdicts = [line.split("**")[1] for line in lines]
+    not_measured = "not measured"
+    assert verdicts[:3] == ["pass, 3.00", "pass, 4.00", "pass, 0.50"]
+    assert verdicts[3:] == [not_measured, "FAIL, 7.90", not_measured, "pass, 1.00"]
+
+
+def test_tables_replace_only_what_is_between_the_markers(run, tmp_path):
+    readme = tmp_path / "README.md"
+    begin, end = run.MARKERS
+    readme.write_text(f"ä {begin}\nold\n{end} b\n", encoding="utf-8")
+    for text in ("one", "two"):
+        run.write(readme, text)
+        assert readme.read_text(encoding="utf-8") == f"ä {begin}\n{text}\n{end} b\n"
+
+
+def test_readme_has_a_place_for_the_tables(run):
+    text = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
+    assert all(text.count(marker) == 1 for marker in run.MARKERS)
+
+
+@pytest.mark.slow
+def test_a_reduced_run_has_every_row_and_the_costs_agree(run, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("".join(run.MARKERS), encoding="utf-8")
+    before = run.README.read_text(encoding="utf-8")
+    command = [sys.executable, BENCHMARKS / "run.py", "--images", "6400", "--repeats", "3"]
+    command += ["--epochs", "3", "--readme", readme]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip() in readme.read_text(encoding="utf-8")
+    assert run.README.read_text(encoding="utf-8") == before
+    rows = {line[2:5]: line.split(" | ") for line in ran.stdout.splitlines() if line[:3] == "| ("}
+    assert "".join(key[1] for key in rows) == "abcdef"
+    costs = {}
+    for key, row in rows.items():
+        if "is not installed" in row[1]:
+            assert key in ("(d)", "(e)"), row
+        elif key != "(f)":
+            costs[key] = float(row[-1].rstrip("| "))
+    assert max(costs.values()) < 1.05 * min(costs.values()), costs  # the same work
+    assert ran.stdout.count("| the source's: ") == ran.stdout.count("| the course's: ") == 1
+    assert ran.stdout.count("- floor: ") == 5

@@ -176,6 +176,8 @@ def scorecard(live, data_name, earlier=()):
             rows[setting] = {"measured on": f"MNIST, n = {len(of_setting)}"}
             for key, (column, digits) in SCORECARD_COLUMNS.items():
                 rows[setting][column] = _mean_and_sd(of_setting[key].dropna(), digits)
+            # Those trained side by side, one core each: no measure of how long a reader waits.
+            rows[setting]["seconds to train"] = "–"
     for name, figures in live.items():
         rows[f"{name} "] = {"measured on": f"{data_name}, this run"}
         for key, (column, digits) in SCORECARD_COLUMNS.items():

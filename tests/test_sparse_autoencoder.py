@@ -32,7 +32,7 @@ PIXELS, UNITS = 12, 5
 IMAGES = np.random.default_rng(0).random((256, PIXELS)).astype("float32")
 DIGITS = (load_digits().data / 16).astype("float32")  # 1,797 images of 64 pixels
 
-PENALTIES = {  # those a model has → its settings, and what it reports
+PENALTIES = {  # those that a model has → how to build it
     "none": {},
     "l2": {"lam2": LAM2},
     "kl and l2": {"sparsity": lambda: KLSparsity(RHO, BETA), "lam2": LAM2},
@@ -46,15 +46,14 @@ PENALTIES = {  # those a model has → its settings, and what it reports
 with_penalties = pytest.mark.parametrize("penalties", PENALTIES)
 
 
-def build(penalties="kl and l2", learning_rate=0.01, **compile_settings):
+def build(penalties="kl and l2", learning_rate=0.01):
     """A small model with these penalties, compiled; always with the same weights."""
     settings = dict(PENALTIES[penalties])
     sparsity = settings.pop("sparsity", lambda: None)()
     keras.utils.set_random_seed(1)
     model = build_autoencoder(UNITS, sparsity=sparsity, pixels=PIXELS, **settings)
-    compile_settings = {"run_eagerly": True} | compile_settings
     optimizer = keras.optimizers.SGD(learning_rate)
-    model.compile(optimizer=optimizer, loss=sse, metrics=[sse], **compile_settings)
+    model.compile(optimizer=optimizer, loss=sse, metrics=[sse], run_eagerly=True)
     return model
 
 

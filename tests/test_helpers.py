@@ -1,0 +1,124 @@
+"""The pictures and the scorecard: that they show what the arrays hold."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import helpers
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def picture(ax):
+    return np.asarray(ax.images[0].get_array())
+
+
+def test_mosaic_puts_every_image_in_its_place():
+    images = np.arange(1, 6)[:, None] * np.ones((5, 6))  # five images of 2×3 pixels
+    tiles = helpers.mosaic(images, columns=3, image_shape=(2, 3), fill=-1)
+    assert tiles.shape == (2 * 3 - 1, 3 * 4 - 1)
+    assert tiles[0].tolist() == [1, 1, 1, -1, 2, 2, 2, -1, 3, 3, 3]
+    assert set(tiles[2]) == {-1}
+    assert tiles[4].tolist() == [4, 4, 4, -1, 5, 5, 5, -1, -1, -1, -1]
+
+
+def test_originals_stand_above_their_reconstructions():
+    images, drawn = RNG.uniform(size=(2, 4, 784))
+    ax = helpers.show_reconstructions(images, drawn, count=4)
+    shown = picture(ax)
+    np.testing.assert_array_equal(shown[:28, :28], images[0].reshape(28, 28))
+    np.testing.assert_array_equal(shown[29:, -28:], drawn[3].reshape(28, 28))
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["original", "reconstruction"]
+
+
+def test_features_are_columns_of_the_weights_on_a_map_symmetric_about_0():
+    weights = RNG.normal(size=(784, 5)) * [1, 10, 100, 1000, 0]
+    ax = helpers.show_features(weights, columns=5)
+    shown = picture(ax)
+    for unit in range(4):
+        feature = shown[:, unit * 29 : unit * 29 + 28].ravel()
+        np.testing.assert_allclose(feature, weights[:, unit] / np.abs(weights[:, unit]).max())
+    assert np.all(shown[:, 4 * 29 :] == 0)  # a feature without weights is blank, not noise
+    assert ax.images[0].get_clim() == (-1, 1)
+
+
+def test_every_loss_term_is_a_curve_of_its_own_on_a_log_axis():
+    history = {"loss": [3.0, 2.0], "sse": [2.0, 1.5], "kl": [1.0, 0.5], "val_sse": [2.1, 1.6]}
+    ax = helpers.plot_loss_terms(history)
+    curves = [line.get_ydata() for line in ax.lines if len(line.get_ydata())]
+    assert [list(curve) for curve in curves] == [[3, 2], [2, 1.5], [2.1, 1.6], [1, 0.5]]
+    assert ax.get_yscale() == "log" and ax.get_xlabel() == "epoch"
+
+
+def test_mean_activation_histogram_counts_every_unit_and_marks_the_target():
+    ax = helpers.plot_mean_activation(np.array([0.01, 0.2, 0.21, 3.0]), rho=0.05)
+    assert sum(patch.get_height() for patch in ax.patches) == 4
+    assert ax.lines[0].get_xdata()[0] == 0.05
+    assert "ρ = 0.05" in ax.get_legend().get_texts()[0].get_text()
+
+
+def test_exciting_images_come_strongest_first():
+    images, code = RNG.uniform(size=(20, 784)), RNG.uniform(size=(20, 3))
+    shown = picture(helpers.show_exciting_images(images, code, unit=2, count=3))
+    for place, image in enumerate(np.argsort(-code[:, 2])[:3]):
+        tile = shown[:, place * 29 : place * 29 + 28]
+        np.testing.assert_array_equal(tile, images[image].reshape(28, 28))
+
+
+def test_codes_and_activations_show_the_numbers_they_are_given():
+    code = RNG.uniform(size=(5, 7))
+    np.testing.assert_array_equal(picture(helpers.show_codes(code)), code)
+    bars = helpers.plot_activations(code[0]).patches
+    np.testing.assert_array_equal([bar.get_height() for bar in bars], code[0])
+
+
+def test_drawing_goes_on_the_axes_that_are_given():
+    _, ax = plt.subplots()
+    assert helpers.show_images(RNG.uniform(size=(3, 784)), ax=ax) is ax
+    assert len(plt.get_fignums()) == 1
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    path = tmp_path / "results.csv"
+    columns = ["setting", "seed", *helpers.SCORECARD_COLUMNS]
+    rows = [
+        ["MSE", 0, 1.0, 0.5, 100, 0, 70.0, 86.0, 9],
+        ["MSE", 1, 2.0, 0.5, 102, 1, 72.0, 88.0, 9],
+    ]
+    rows += [["pixels", 0, "", "", "", "", 75.0, 88.0, ""]]
+    path.write_text("\n".join(",".join(map(str, row)) for row in [columns, *rows]))
+    monkeypatch.setattr(helpers, "RESULTS", path)
+
+
+def test_scorecard_shows_earlier_models_as_mean_and_sd_and_this_run_as_it_is(results):
+    live = {"mine": {"sse_test": 12.346, "probe_10": 82.06, "seconds": None}}
+    table = helpers.scorecard(live, "digits", earlier=["pixels", "MSE"])
+    assert list(table.index.str.strip()) == ["pixels", "MSE", "mine"]
+    assert table.loc["MSE", "test SSE"] == "1.50 ± 0.71"
+    assert table.loc["MSE", "mean ρ̂"] == "0.500"
+    assert table.loc["MSE", "measured on"] == "MNIST, n = 2"
+    assert table.loc["pixels", "test SSE"] == "–"
+    mine = table.iloc[-1]
+    assert mine["test SSE"] == "12.35"
+    assert mine["measured on"] == "digits, this run" and mine["seconds to train"] == "–"
+
+
+def test_a_model_trained_now_stands_beside_its_earlier_runs(results):
+    table = helpers.scorecard({"MSE": {"sse_test": 3.0}}, "MNIST", earlier=["MSE"])
+    assert list(table["test SSE"]) == ["1.50 ± 0.71", "3.00"]
+
+
+def test_scorecard_says_which_setting_is_missing(results):
+    with pytest.raises(KeyError, match="no setting 'nonesuch': run `make results`"):
+        helpers.scorecard({}, "MNIST", earlier=["nonesuch"])

@@ -18,6 +18,7 @@ import tempfile
 from contextlib import suppress
 from datetime import date
 from functools import partial
+from math import isnan
 from operator import ge, le
 from pathlib import Path
 from statistics import median
@@ -119,13 +120,13 @@ def table_of_ways(results):
         row.append(f"{min(worker.seconds[1:]):.2f}–{max(worker.seconds[1:]):.2f}")
         row += [show(ratio(results, key, other)) for other in "af"]
         row += [f"{worker.warm_up:.1f}", f"{worker.memory / 1e6:.0f}"]
-        row.append(f"{worker.costs[-1]:.2f}" if worker.costs[-1] == worker.costs[-1] else "")
+        row.append("" if isnan(worker.costs[-1]) else f"{worker.costs[-1]:.2f}")  # (f) has none
         rows.append(row)
     return table(header, rows)
 
 
 def table_of_recipes(source, course):
-    """The table, and how many times sooner the course's recipe is there (None if it never is)."""
+    """The table, and how many times sooner the course's recipe is there (0 if it never is)."""
     goal = source.costs[-1]
     reached = next((n for n, cost in enumerate(course.costs, 1) if cost <= goal), None)
     header = ["recipe", "epochs", "cost", "seconds of training", "with warm-up"]
@@ -137,7 +138,7 @@ def table_of_recipes(source, course):
         totals.append(sum(worker.seconds[:epochs]))
         numbers = f"{totals[-1] - worker.warm_up:.1f}", f"{totals[-1]:.1f}"
         rows.append([name, f"{epochs}", f"{worker.costs[epochs - 1]:.2f}", *numbers])
-    return table(header, rows), totals[0] / totals[1] if reached else None
+    return table(header, rows), totals[0] / totals[1] if reached else 0.0
 
 
 def ratio(results, key, other):
@@ -174,7 +175,7 @@ def verdicts(results, sooner):
 def machine():
     """One sentence on what this was measured on."""
     cpu = platform.processor() or platform.machine()
-    with suppress(OSError):  # Linux
+    with suppress(OSError, TypeError):  # Linux, where some processors have no such line
         cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[1]
     with suppress(OSError, subprocess.CalledProcessError):  # macOS
         command = ["sysctl", "-n", "machdep.cpu.brand_string"]

@@ -96,7 +96,7 @@ def plot_loss_terms(history, ax=None):
         ax.plot([], [], "o", mfc="white", color="gray", label="same, validation")
     ax.set(xlabel="epoch", ylabel="loss term, per image", yscale="log")
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.legend(ncols=2)
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))  # beside the curves, never on them
     return ax
 
 

@@ -327,8 +327,7 @@ def train(
     """Compile and fit as derived in lesson 01; returns Keras' History.
 
     `history` holds, per epoch, "loss", "sse" and each penalty under its own name, and the same
-    with "val_" in front. An epoch is always 390 steps (one pass over 50,000 images in batches of
-    128), so models trained on fewer images get as many steps.
+    with "val_" in front.
 
     Args:
         images, validation_images: (n, pixels) in [0, 1].

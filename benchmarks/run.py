@@ -49,7 +49,9 @@ class Worker:
         try:
             return self.pipe.recv()
         except (EOFError, OSError):
-            raise SystemExit(f"({self.key}) failed:\n{self.log.read().decode()}") from None
+            self.process.join()
+            why = f"({self.key}) failed with exit code {self.process.exitcode}"
+            raise SystemExit(f"{why}:\n{self.log.read().decode()}") from None
 
     def turn(self):
         self.pipe.send(None)

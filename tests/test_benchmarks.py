@@ -73,6 +73,53 @@ def test_readme_has_a_place_for_the_tables(run):
     assert all(text.count(marker) == 1 for marker in run.MARKERS)
 
 
+@pytest.fixture
+def no_work(run, monkeypatch):
+    """Workers that never start a process: each epoch takes a second and lowers the cost by 1."""
+
+    class Idle(run.Worker):
+        def __init__(self, key, images, learning_rate=None):
+            self.key, self.seconds, self.costs, self.memory = key, [], [], 5e8
+
+        def receive(self):
+            return "torch is not installed" if self.key == "d" else None
+
+        def turn(self):
+            self.seconds.append(1.0)
+            self.costs.append(100.0 - len(self.costs))
+
+        def stop(self):
+            pass
+
+    monkeypatch.setattr(run, "Worker", Idle)
+
+
+@pytest.mark.parametrize("epochs, courses", [(100, 10), (25, 10), (10, 10), (3, 3)])
+def test_the_courses_epochs_are_spread_over_the_sources(run, no_work, epochs, courses):
+    source, course = run.compare_recipes(50_000, epochs)
+    assert (len(source.seconds), len(course.seconds)) == (epochs, courses)
+
+
+def test_it_prints_and_writes_the_same_tables(run, no_work, monkeypatch, tmp_path, capsys):
+    readme = tmp_path / "README.md"
+    readme.write_text("".join(run.MARKERS), encoding="utf-8")
+    monkeypatch.setattr(run.ways, "MNIST", readme)  # there, so nothing is downloaded
+    monkeypatch.setattr(sys, "argv", ["run.py", "--readme", str(readme)])
+    run.main()
+    printed = capsys.readouterr().out.strip()
+    assert printed in readme.read_text(encoding="utf-8")
+    rows = [line for line in printed.splitlines() if line.startswith("| (")]
+    assert [row[3] for row in rows] == list("abcdef")
+    assert [row[3] for row in rows if "torch is not installed" in row] == ["d"]
+
+
+def test_a_reduced_run_leaves_the_readme_alone(run, no_work, monkeypatch, tmp_path):
+    monkeypatch.setattr(run.ways, "MNIST", tmp_path)
+    monkeypatch.setattr(run, "write", None)  # calling it would fail
+    monkeypatch.setattr(sys, "argv", ["run.py", "--repeats", "2", "--epochs", "0"])
+    run.main()
+
+
 @pytest.mark.slow
 def test_a_reduced_run_has_every_row_and_the_costs_agree(run, tmp_path):
     readme = tmp_path / "README.md"

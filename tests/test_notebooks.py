@@ -9,11 +9,11 @@ import nbformat
 import numpy as np
 import pytest
 
-from tools.execute_lessons import WIDGET_VIEW, execute, last_states
+from tools.execute_lessons import WIDGET_VIEW, execute, last_states, lessons
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = ROOT / "notebooks"
-PATHS = sorted(NOTEBOOKS.glob("**/*.ipynb"))
+PATHS = lessons()
 LESSONS = [path for path in PATHS if re.match(r"0\d_", path.name)]
 HAVE_MNIST = (ROOT / "data" / "mnist.npz").exists()
 each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)

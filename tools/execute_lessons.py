@@ -89,13 +89,17 @@ def last_states(text):
     return re.sub(r"\n{2,}\Z", "\n", "\n".join(lines))
 
 
+def lessons():
+    """The paths of all notebooks of the course, in order, without JupyterLab's own copies."""
+    paths = NOTEBOOKS.glob("**/*.ipynb")
+    return sorted(path for path in paths if ".ipynb_checkpoints" not in path.parts)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("lessons", nargs="*", help="notebooks, by path or by name; default: all")
     names = parser.parse_args().lessons
-    paths = [NOTEBOOKS / f"{Path(name).stem}.ipynb" for name in names] or sorted(
-        NOTEBOOKS.glob("**/*.ipynb")
-    )
+    paths = [NOTEBOOKS / f"{Path(name).stem}.ipynb" for name in names] or lessons()
     for path in paths:
         if not path.exists():
             sys.exit(

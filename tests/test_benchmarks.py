@@ -139,6 +139,8 @@ def test_a_reduced_run_has_every_row_and_the_costs_agree(run, tmp_path):
             assert key in ("(d)", "(e)"), row
         elif key != "(f)":
             costs[key] = float(row[-1].rstrip("| "))
-    assert max(costs.values()) < 1.05 * min(costs.values()), costs  # the same work
+    in_file_order = costs.pop("(c)")  # other batches: apart at first, near the others after epochs
+    assert max(costs.values()) < 1.02 * min(costs.values()), costs  # the same work
+    assert abs(in_file_order / costs["(a)"] - 1) < 0.1
     assert ran.stdout.count("| the source's: ") == ran.stdout.count("| the course's: ") == 1
     assert ran.stdout.count("- floor: ") == 5

@@ -13,6 +13,9 @@ import math
 import os
 import sys
 import tempfile
+import weakref
+
+import numpy as np
 
 
 @contextlib.contextmanager
@@ -47,10 +50,10 @@ tf.get_logger().setLevel("ERROR")  # else training several models warns of "retr
 ACTIVATIONS_BETWEEN_0_AND_1 = ("sigmoid", "hard_sigmoid", "softmax")
 KL_EPSILON = 1e-6  # KL follows its tangent where ρ̂ is closer than this to 0 or 1
 
-_serializable = keras.saving.register_keras_serializable(package="sparse_autoencoder")
+serializable = keras.saving.register_keras_serializable(package="sparse_autoencoder")
 
 
-@_serializable
+@serializable
 def sse(images, reconstructions):
     """Squared error summed over pixels: (batch, pixels) twice → (batch,).
 
@@ -86,7 +89,7 @@ def _check(name, value, low=0.0, high=math.inf, inclusive=True):
         raise ValueError(f"{name} is {value:g}, but it must be {allowed}.")
 
 
-class _Penalty(keras.layers.Layer):
+class Penalty(keras.layers.Layer):
     """A layer that adds one term to the loss; Autoencoder reports it under the term's name.
 
     The settings of a penalty are variables: assign to them while the model trains
@@ -95,7 +98,7 @@ class _Penalty(keras.layers.Layer):
 
     def __init__(self, term, name=None, **kwargs):
         super().__init__(name=name or f"{term}_penalty", **kwargs)
-        self._term = keras.metrics.Mean(name=term)
+        self.term = keras.metrics.Mean(name=term)
 
     def _setting(self, name, value):
         return self.add_weight(
@@ -107,11 +110,11 @@ class _Penalty(keras.layers.Layer):
 
     def report(self, images):
         """Count the term of the batch that just passed, of so many images, in the epoch's mean."""
-        self._term.update_state(sum(self.losses), sample_weight=images)
+        self.term.update_state(sum(self.losses), sample_weight=images)
 
 
-@_serializable
-class KLSparsity(_Penalty):
+@serializable
+class KLSparsity(Penalty):
     """Passes the code through and adds β·Σⱼ KL(ρ‖ρ̂ⱼ), reported as "kl".
 
     ρ̂ⱼ is the mean activation of hidden unit j over the batch. The code, (batch, units), must lie
@@ -141,8 +144,8 @@ class KLSparsity(_Penalty):
         return super().get_config() | {"rho": float(self.rho), "beta": float(self.beta)}
 
 
-@_serializable
-class L1Sparsity(_Penalty):
+@serializable
+class L1Sparsity(Penalty):
     """Passes the code through and adds λ₁·Σⱼ |hⱼ| per image, averaged over the batch, as "l1".
 
     Args:
@@ -165,8 +168,8 @@ class L1Sparsity(_Penalty):
         return super().get_config() | {"lam": float(self.lam)}
 
 
-@_serializable
-class L2Penalty(_Penalty):
+@serializable
+class L2Penalty(Penalty):
     """Adds λ₂·½(‖W1‖² + ‖W2‖²) for the weight matrices it is called with, reported as "l2".
 
     It is a penalty on the loss, so Adam scales its gradient like any other; AdamW's "weight
@@ -192,13 +195,13 @@ class L2Penalty(_Penalty):
         return super().get_config() | {"lam": float(self.lam)}
 
 
-@_serializable
+@serializable
 class Autoencoder(keras.Model):
     """images → encoder → code → (sparsity penalty) → decoder → reconstructions.
 
     Args:
         encoder, decoder: layers with a `kernel`, such as Dense.
-        sparsity: a layer the code passes through (KLSparsity, L1Sparsity), or None.
+        sparsity: a layer the code passes through, such as KLSparsity or L1Sparsity, or None.
         l2: an L2Penalty on the two kernels, or None.
 
     Raises:
@@ -217,6 +220,11 @@ class Autoencoder(keras.Model):
         self.encoder, self.decoder = encoder, decoder
         self.sparsity, self.l2 = sparsity, l2
 
+    @property
+    def penalties(self):
+        """The layers that add a term to the loss."""
+        return [part for part in (self.sparsity, self.l2) if isinstance(part, Penalty)]
+
     def build(self, input_shape):
         if not self.encoder.built:  # after loading, both are
             self.encoder.build(input_shape)
@@ -225,7 +233,7 @@ class Autoencoder(keras.Model):
 
     def encode(self, images):
         """The code, (n, units), of images, (n, pixels)."""
-        code = self.encoder(images)
+        code = self.encoder(as_tensor(images))
         return code if self.sparsity is None else self.sparsity(code)
 
     def call(self, images):
@@ -237,9 +245,8 @@ class Autoencoder(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The loss of a batch while training or evaluating, its penalties reported one by one."""
-        for penalty in (self.sparsity, self.l2):
-            if penalty is not None:
-                penalty.report(images=ops.shape(x)[0])
+        for penalty in self.penalties:
+            penalty.report(images=ops.shape(x)[0])
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def get_config(self):
@@ -267,12 +274,14 @@ def build_autoencoder(
         hidden_units: numbers in the code.
         activation: of the code; the course uses "sigmoid" and "relu".
         reconstruction_activation: of the reconstruction; "sigmoid" or "softplus".
-        sparsity: None, KLSparsity(rho, beta) or L1Sparsity(lam).
+        sparsity: a layer the code passes through, such as KLSparsity(rho, beta) or
+            L1Sparsity(lam), or None.
         lam2: L2 weight λ₂; None leaves the term out, 0 keeps it, switched off.
         pixels: numbers in an image.
 
     Raises:
-        ValueError: a setting out of range, or KLSparsity with a code that can exceed 1.
+        ValueError: a setting out of range, or KLSparsity with a code that need not lie between 0
+            and 1.
     """
     autoencoder = Autoencoder(
         encoder=keras.layers.Dense(hidden_units, activation=activation, name="encoder"),
@@ -285,13 +294,34 @@ def build_autoencoder(
     return autoencoder
 
 
+_tensors = {}
+
+
+def as_tensor(images):
+    """An array as a tensor, made once: every further copy of MNIST would take 157 MB.
+
+    It is made anew only when the array was written to meanwhile.
+    """
+    if not isinstance(images, np.ndarray):
+        return ops.convert_to_tensor(images)
+    key = id(images)
+    if key not in _tensors:
+        weakref.finalize(images, _tensors.pop, key)
+    elif np.array_equal(_tensors[key].numpy(), images):
+        return _tensors[key]
+    with tf.init_scope():  # a tensor to keep, also where a function is being traced
+        _tensors[key] = tf.constant(images)
+    return _tensors[key]
+
+
 def batches(images, batch_size=128, seed=0):
     """Endless shuffled batches (images, images) to train on, as a tf.data.Dataset.
 
+    The order depends on `seed` and on keras.utils.set_random_seed.
     Only the row numbers are shuffled; a whole batch of rows is then picked at once, which is
     several times faster than handing Keras one image at a time.
     """
-    images = tf.constant(images)
+    images = as_tensor(images)
     rows = tf.data.Dataset.range(len(images)).shuffle(len(images), seed=seed).repeat()
     rows = rows.batch(batch_size, drop_remainder=True)
 

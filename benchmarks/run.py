@@ -193,9 +193,9 @@ def machine():
     )
 
 
-def write(readme, text):
+def write(readme, text, markers=MARKERS):
     """Put the text between the markers."""
-    begin, end = MARKERS
+    begin, end = markers
     before, rest = readme.read_text(encoding="utf-8").split(begin)
     after = rest.split(end)[1]
     readme.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")

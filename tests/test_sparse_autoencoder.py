@@ -636,3 +636,22 @@ def test_an_import_that_fails_shows_why_and_what_was_written(tmp_path):
     assert code == 1 and out == ""
     assert err.startswith("a library is missing")
     assert err.endswith("ImportError: broken here\n")
+
+
+def test_an_array_that_was_written_to_is_encoded_anew():
+    model = build_autoencoder(5, pixels=12)
+    images = np.zeros((3, 12), np.float32)
+    before = model.encode(images).numpy()
+    images[:] = 1
+    expected = model.encoder(images.copy()).numpy()
+    np.testing.assert_array_equal(model.encode(images).numpy(), expected)
+    assert not np.array_equal(before, expected)
+
+
+def test_a_tensor_is_shared_and_freed_with_its_array():
+    images = np.ones((3, 12), np.float32)
+    assert sparse_autoencoder.as_tensor(images) is sparse_autoencoder.as_tensor(images)
+    key = id(images)
+    assert key in sparse_autoencoder._tensors
+    del images
+    assert key not in sparse_autoencoder._tensors

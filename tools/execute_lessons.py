@@ -8,6 +8,7 @@ A notebook is written only when it ran to its end, so a failure leaves the old o
 
 import argparse
 import base64
+import functools
 import io
 import re
 import sys
@@ -15,6 +16,9 @@ import time
 from pathlib import Path
 
 import nbformat
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import to_rgb
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from PIL import Image
@@ -24,6 +28,7 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+LINES = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]  # as in matplotlibrc
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -76,11 +81,24 @@ def strip(notebook):
 
 
 def with_palette(png):
-    """A base64 PNG with 128 colours instead of 16 million: half the size, the same to the eye."""
+    """A base64 PNG in the colours that the course's figures are made of: a third of the size."""
     picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
     file = io.BytesIO()
-    picture.quantize(128, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    picture.quantize(palette=_palette(), dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode("ascii")
+
+
+@functools.cache
+def _palette():
+    """Grays, the maps for weights and for magnitudes, and the lines' colours with lighter tints."""
+    colors = [(level, level, level) for level in np.linspace(0, 1, 18)]
+    colors += [colormaps["RdBu_r"](x)[:3] for x in np.linspace(0, 1, 33)]
+    colors += [colormaps["viridis"](x)[:3] for x in np.linspace(0, 1, 32)]
+    for line in LINES:
+        colors += [tuple(1 - tint * (1 - part) for part in to_rgb(line)) for tint in (1, 0.7, 0.35)]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([round(255 * part) for color in colors for part in color])
+    return palette
 
 
 def last_states(text):

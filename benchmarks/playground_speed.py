@@ -1,0 +1,192 @@
+"""How lively the playground is, in real JupyterLab in headless Chromium.
+
+    python benchmarks/playground_speed.py
+
+Measures what a reader would notice, and rewrites its table in benchmarks/README.md.
+"""
+
+import argparse
+import contextlib
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import nbformat
+import psutil
+from playwright.sync_api import sync_playwright
+from run import README, machine, table, write
+from tqdm import trange
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from tools import lab_browser  # noqa: E402
+
+BEGIN = "<!-- written by playground_speed.py: begin -->"
+END = BEGIN.replace("begin", "end")
+
+# As in lesson 03, where models have been trained before the playground's cell is run.
+SETUP = """
+from sparse_autoencoder import KLSparsity, build_autoencoder, train
+import matplotlib.pyplot as plt
+import helpers
+data = helpers.load_mnist("mnist")
+model = build_autoencoder(sparsity=KLSparsity(0.05, 3), lam2=0.003)
+train(model, data.x_train, data.x_validation, epochs=1, progress=False)
+from playground import Playground
+"""
+PLAY = """
+playground = Playground(model, data, sliders=("rho", "beta", "lam2"), idle_minutes=60)
+playground
+"""
+PLAIN = """
+import os, time
+from live_training import LiveTraining
+if "plain" not in globals():
+    plain = LiveTraining(model, data)
+    plain.train(64)
+start = time.perf_counter()
+for _ in range(150):
+    plain.train(8)
+print(os.getpid(), 1200 / (time.perf_counter() - start))
+"""
+COUNT_PICTURES = """() => {
+    window.pictures = 0;
+    document.querySelector('img.playground-features').addEventListener(
+        'load', () => window.pictures++);
+}"""
+# From the key to the moment at which a picture with the new setting stands on the page.
+WAIT_FOR_BETA = """() => new Promise(resolve => {
+    const beta = () => document.querySelector('.playground-status').dataset.beta;
+    const before = beta();
+    document.querySelector('.playground-beta .noUi-handle').addEventListener('keydown', () => {
+        const start = performance.now();
+        const look = () => beta() !== before
+            ? resolve(performance.now() - start) : requestAnimationFrame(look);
+        look();
+    }, {once: true, capture: true});
+})"""
+
+
+def megabytes(process):
+    """Memory of a process and its children that they do not share with others."""
+    family = [process, *process.children(recursive=True)]
+    return sum(one.memory_info().rss - one.memory_info().shared for one in family) / 1e6
+
+
+@contextlib.contextmanager
+def browser():
+    """A Chromium that goes on without whoever drives it; gives its process and its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        command = [lab_browser.CHROMIUM, "--headless", f"--remote-debugging-port={port}"]
+        command += [f"--user-data-dir={profile}", *lab_browser.FLAGS, "about:blank"]
+        process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            time.sleep(5)
+            yield process, f"http://127.0.0.1:{port}"
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def driven(address):
+    """The page of that browser, driven by Playwright until the end of the block."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.connect_over_cdp(address)
+        page = chromium.contexts[0].pages[0]
+        page.set_viewport_size({"width": 1280, "height": 1000})
+        yield page
+        chromium.close()  # which only lets go of it
+
+
+def drive(page, address, keys):
+    """Measure all but the memory, and leave the playground training.
+
+    Returns:
+        name → values (first, plain, playing, pictures, delays), and the kernel's process.
+    """
+    lab = lab_browser.Lab(page, address, "play.ipynb")
+    lab.run(0)
+    lab.cell(1).locator(".cm-content").click()
+    start = time.perf_counter()
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("img.playground-features")
+    found = {"first": [time.perf_counter() - start], "plain": [], "playing": [], "pictures": []}
+
+    lab.run(2)  # compiles
+    for turn in range(3):
+        pid, rate = lab.run(2).split()
+        found["plain"].append(float(rate))
+        lab.click("train")
+        if turn == 0:
+            page.evaluate(COUNT_PICTURES)
+            lab.wait_for_state("training", timeout=60)
+        page.wait_for_timeout(2000)
+        before = lab.status()["step"], page.evaluate("window.pictures"), time.perf_counter()
+        page.wait_for_timeout(8000)
+        after = lab.status()["step"], page.evaluate("window.pictures"), time.perf_counter()
+        found["playing"].append((after[0] - before[0]) / (after[2] - before[2]))
+        found["pictures"].append((after[1] - before[1]) / (after[2] - before[2]))
+        lab.click("train")
+        lab.wait_for_state("paused")
+
+    lab.click("train")
+    lab.wait_for_state("training")
+    found["delays"] = []
+    for key in range(keys):
+        page.evaluate(f"() => {{ window.delay = ({WAIT_FOR_BETA})(); }}")
+        lab.press("beta", "ArrowRight" if key % 2 == 0 else "ArrowLeft")
+        found["delays"].append(page.evaluate("window.delay"))
+        page.wait_for_timeout(300)
+    return found, psutil.Process(int(pid))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--minutes", type=float, default=10, help="of playing (%(default)s)")
+    parser.add_argument("--keys", type=int, default=30, help="presses (%(default)s)")
+    options = parser.parse_args()
+    measured_on = machine()
+
+    folder = tempfile.mkdtemp()
+    nbformat.write(lab_browser.notebook(SETUP, PLAY, PLAIN), f"{folder}/play.ipynb")
+    with lab_browser.jupyterlab(folder) as address, browser() as (chromium, debugging):
+        with driven(debugging) as page:
+            found, kernel = drive(page, address, options.keys)
+        # Playwright keeps a copy of every picture that the page loads: measure without it.
+        before = [megabytes(process) for process in (kernel, chromium)]
+        for _ in trange(round(60 * options.minutes), unit="s", mininterval=60):
+            time.sleep(1)
+        after = [megabytes(process) for process in (kernel, chromium)]
+        with driven(debugging) as page:
+            state = page.locator(lab_browser.STATUS).get_attribute("data-state")
+        assert state == "training", "it must have played all the time"
+
+    shares = [100 * a / b for a, b in zip(found["playing"], found["plain"], strict=True)]
+    rows = [
+        row("pictures a second", "at least 7", found["pictures"], 1),
+        row("training speed, % of a plain loop", "at least 60", shares, 0),
+        row("ms from a key to its picture", "at most 250", found["delays"], 0),
+        row("seconds to the first picture", "at most 1", found["first"], 2),
+    ]
+    for name, starts, ends in zip(("kernel", "browser"), before, after, strict=True):
+        what = f"MB that the {name} grew in {options.minutes:g} minutes, from {starts:.0f}"
+        rows.append(row(what, "under 50", [ends - starts], 0))
+    text = f"{measured_on}\n\n" + table(["what", "goal", "median", "from–to"], rows)
+    print(text)
+    if options.minutes >= 10:
+        write(README, text, (BEGIN, END))
+
+
+def row(what, goal, values, digits):
+    spread = f"{min(values):.{digits}f}–{max(values):.{digits}f}" if len(values) > 1 else ""
+    return [what, goal, f"{median(values):.{digits}f}", spread]
+
+
+if __name__ == "__main__":
+    main()

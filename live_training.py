@@ -1,0 +1,267 @@
+"""A copy of an autoencoder that trains step by step while its settings change.
+
+The engine of the playground: no widgets, no pictures.
+"""
+
+import contextlib
+import math
+import random
+
+import numpy as np
+
+import measures
+from sparse_autoencoder import KLSparsity, L1Sparsity, L2Penalty, as_tensor, keras, ops, sse, tf
+
+SLICE = 64  # steps that one call of the compiled function takes at most
+SHOWN = 1000  # validation images that every figure and picture is made of
+POINTS = 300  # of a curve that are kept
+
+
+class LiveTraining:
+    """Trains a copy of `model` on `data`; the model itself is never touched.
+
+    The weights after a number of steps depend on the seed and on which settings changed before
+    which step, never on how the steps were cut into slices.
+
+    Args:
+        model: an Autoencoder, or a Sequential with a layer named "encoder".
+        data: helpers.ImageData.
+        learning_rate: of Adam.
+        seed: of the first weights and of the batches' order.
+        batch_size: images in a step.
+
+    Raises:
+        ValueError: the model has no encoder that could be found, or reads other images.
+    """
+
+    def __init__(self, model, data, learning_rate=3e-3, seed=0, batch_size=128):
+        self.model = _untrained_copy(model, data.x_train.shape[1])
+        self.model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=sse)
+        self.model.optimizer.build(self.model.trainable_variables)
+        self.batch_size = min(batch_size, len(data.x_train))
+        self.shown = data.x_validation[:SHOWN]
+        self.activation = keras.activations.serialize(self._encoder.activation)
+        self._images, self._shown = as_tensor(data.x_train), as_tensor(self.shown)
+        self._variables = _settings(self.model)
+        self._steps = tf.function(self._take_steps, jit_compile=True)
+        self._look = tf.function(self._look_at_shown, jit_compile=True)
+        self._start = [variable.numpy() for variable in self.model.trainable_variables]
+        self.seed = seed
+        self.reset()
+
+    @property
+    def _encoder(self):
+        return self.model.get_layer("encoder")
+
+    @property
+    def features(self):
+        """W1, (pixels, units): a column is a feature."""
+        return self._encoder.kernel.numpy()
+
+    @property
+    def compiled(self):
+        """Whether the step is compiled already, which takes seconds, once."""
+        return self._steps.experimental_get_tracing_count() > 0
+
+    @property
+    def settings(self):
+        """Name → value of everything that can be changed while it trains."""
+        return {name: float(f"{float(v):.6g}") for name, v in self._variables.items()}
+
+    def set(self, **settings):
+        """Change settings from the next step on, and mark the place on the curves.
+
+        Raises:
+            ValueError: the model has no such setting, or it cannot have this value.
+        """
+        for name, value in settings.items():
+            if name not in self._variables:
+                raise ValueError(
+                    f"This model has no setting {name!r}, only {', '.join(self._variables)}: build "
+                    "it with the penalty that the setting belongs to (a weight may be 0)."
+                )
+            if not math.isfinite(value) or value < 0 or (name == "rho" and not 0 < value < 1):
+                allowed = "between 0 and 1" if name == "rho" else "0 or more"
+                raise ValueError(f"{name} is {value:g}, but it must be {allowed}.")
+            if value != self.settings[name]:
+                self._variables[name].assign(value)
+                # Of many moves between two steps only the last one had any effect.
+                self.marks = [m for m in self.marks if m[:2] != (self.step, name)]
+                self.marks.append((self.step, name, value))
+
+    def reset(self, seed=None):
+        """Back to the first weights, or to those of another seed; the settings stay as they are."""
+        self.seed = self.seed if seed is None else seed
+        self.step, self.history, self.marks = 0, [], []
+        drawn = _first_weights(self.model, self.seed)
+        for variable, start in zip(self.model.trainable_variables, self._start, strict=True):
+            # What no initializer draws, such as a threshold, starts where the copy did.
+            variable.assign(drawn.get(id(variable), start))
+        for variable in self.model.optimizer.variables:
+            if variable is not self.model.optimizer.learning_rate:
+                variable.assign(ops.zeros_like(variable))
+        self.measure()
+
+    def train(self, steps):
+        """Take some steps, without measuring in between."""
+        rows = np.zeros((SLICE, self.batch_size), np.int32)
+        while steps > 0:
+            count = min(steps, SLICE)
+            for i in range(count):
+                rows[i] = self._batch(self.step + i)
+            self._steps(tf.constant(rows), tf.constant(count))
+            self.step += count
+            steps -= count
+
+    def _batch(self, step):
+        """Row numbers of a step's images: a new shuffle for every pass over the training set."""
+        per_pass = len(self._images) // self.batch_size
+        number, place = divmod(step, per_pass)
+        if getattr(self, "_shuffled_for", None) != (self.seed, number):
+            rng = np.random.default_rng([self.seed, number])
+            self._order = rng.permutation(len(self._images)).astype(np.int32)
+            self._shuffled_for = (self.seed, number)
+        return self._order[place * self.batch_size :][: self.batch_size]
+
+    def _take_steps(self, rows, count):
+        for i in tf.range(count):
+            images = tf.gather(self._images, rows[i])
+            with tf.GradientTape() as tape:
+                loss = ops.mean(sse(images, self.model(images, training=True)))
+                loss += sum(self.model.losses)
+            gradients = tape.gradient(loss, self.model.trainable_variables)
+            self.model.optimizer.apply(gradients, self.model.trainable_variables)
+
+    def measure(self):
+        """The figures of this moment, on validation images; they are also put on the curves.
+
+        Sets `code`, (images, units), and `reconstructions`, (images, pixels), of `shown`.
+
+        Returns:
+            dict with step, epoch, the loss term by term (sse, kl, l1, l2), mean_activation,
+            active_units and dead_units.
+
+        Raises:
+            FloatingPointError: the loss is no longer finite.
+        """
+        # Compiled it takes a third of the time, but the first picture shall not wait for that.
+        look = self._look if self.compiled else self._look.python_function
+        code, reconstructions, terms = look()
+        self.code, self.reconstructions = code.numpy(), reconstructions.numpy()
+        self.terms = {name: float(value) for name, value in terms.items()}
+        if not math.isfinite(sum(self.terms.values())):
+            raise FloatingPointError(
+                "The loss is no longer a finite number: lower the learning rate or the penalty's "
+                "weight, then press Reset."
+            )
+        if not self.history or self.history[-1][0] != self.step:
+            self.history.append((self.step, self.terms))
+        else:
+            self.history[-1] = (self.step, self.terms)
+        if len(self.history) > POINTS:
+            self.history = self.history[:-1:2] + self.history[-1:]
+        return {
+            "step": self.step,
+            "epoch": self.step * self.batch_size / len(self._images),
+            **self.terms,
+            "mean_activation": float(self.rho_hat.mean()),
+            "active_units": float(self.active_units.mean()),
+            "dead_units": int(measures.dead_units(self.code, self.activation).sum()),
+        }
+
+    @property
+    def rho_hat(self):
+        """ρ̂ of each hidden unit, (units,)."""
+        return measures.mean_activation(self.code)
+
+    @property
+    def active_units(self):
+        """How many units are active in each image, (images,)."""
+        return measures.active_units(self.code, self.activation)
+
+    def _look_at_shown(self):
+        """Code, reconstructions and the loss term by term."""
+        code = self._encode(self._shown)
+        reconstructions = self.model(self._shown)
+        terms = {"sse": ops.mean(sse(self._shown, reconstructions))}
+        for penalty in _penalties(self.model):
+            terms[penalty.term.name] = sum(penalty.losses)
+        return code, reconstructions, terms
+
+    def _encode(self, images):
+        if hasattr(self.model, "encode"):
+            return self.model.encode(images)
+        for layer in self.model.layers:
+            images = layer(images)
+            if layer is self._encoder:
+                return images
+
+    @contextlib.contextmanager
+    def aside(self):
+        """Whatever happens inside is undone afterwards: weights, curves, settings."""
+        variables = [*self.model.variables, *self.model.optimizer.variables]
+        values = [variable.numpy() for variable in variables]
+        before = self.seed, self.step, list(self.history), list(self.marks)
+        try:
+            yield self
+        finally:
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+            self.seed, self.step, self.history, self.marks = before
+
+
+def _penalties(model):
+    """The layers of a model that add a term to the loss."""
+    return getattr(model, "penalties", [])
+
+
+def _settings(model):
+    """Name of a setting → its variable."""
+    found = {"learning_rate": model.optimizer.learning_rate}
+    for penalty in _penalties(model):
+        if isinstance(penalty, KLSparsity):
+            found |= {"rho": penalty.rho, "beta": penalty.beta}
+        elif isinstance(penalty, (L1Sparsity, L2Penalty)):
+            found["lam1" if isinstance(penalty, L1Sparsity) else "lam2"] = penalty.lam
+    return found
+
+
+def _untrained_copy(model, pixels):
+    """A model of the same make; what is drawn at random meanwhile leaves no trace."""
+    if "encoder" not in [layer.name for layer in model.layers]:
+        raise ValueError(
+            'The playground shows the features of a layer named "encoder", but the layers of this '
+            f"model are {', '.join(repr(layer.name) for layer in model.layers)}: rename one."
+        )
+    expected = model.get_layer("encoder").kernel.shape[0]
+    if expected != pixels:
+        raise ValueError(
+            f"The model reads images of {expected} pixels, but these have {pixels}: build it "
+            f"with {pixels}."
+        )
+    drawn = random.getstate()  # new layers ask it for a seed
+    try:
+        copy = type(model).from_config(model.get_config())
+    finally:
+        random.setstate(drawn)
+    if not copy.built:
+        copy.build((None, pixels))
+    for mine, theirs in zip(_penalties(copy), _penalties(model), strict=True):
+        mine.set_weights(theirs.get_weights())
+    return copy
+
+
+def _first_weights(model, seed):
+    """What the layers' own initializers draw with this seed: id of a variable → its value."""
+    values = {}
+    for number, layer in enumerate(model.layers):
+        for name in ("kernel", "bias"):
+            variable = getattr(layer, name, None)
+            if variable is not None:
+                initializer = getattr(layer, f"{name}_initializer")
+                config = initializer.get_config()
+                if "seed" in config:
+                    config["seed"] = 1000 * seed + number
+                    initializer = type(initializer).from_config(config)
+                values[id(variable)] = initializer(variable.shape)
+    return values

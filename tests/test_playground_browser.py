@@ -1,0 +1,405 @@
+"""The playground in real JupyterLab, in Debian's Chromium: what a reader does to it."""
+
+import re
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tools import lab_browser
+from tools.lab_browser import Lab
+
+if lab_browser.CHROMIUM is None:
+    pytest.skip(lab_browser.NO_CHROMIUM, allow_module_level=True)
+
+SETUP = """
+import helpers
+from sparse_autoencoder import KLSparsity, build_autoencoder
+from playground import Playground
+data = helpers.load_mnist("digits")
+model = build_autoencoder(sparsity=KLSparsity(0.1, 0.5), lam2=0.001)
+"""
+PLAY = """
+playground = Playground(model, data, sliders=("rho", "beta", "lam2"))
+playground
+"""
+
+
+@pytest.fixture(scope="module")
+def ipykernel_6(tmp_path_factory):
+    """The Python of this same environment, but with ipykernel 6, which many class rooms have."""
+    folder = tmp_path_factory.mktemp("ipykernel-6")
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    find = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    site = subprocess.run([python, "-c", find], capture_output=True, text=True, check=True).stdout
+    also = [sysconfig.get_path("purelib"), str(Path(__file__).parent.parent)]
+    Path(site.strip(), "course.pth").write_text("\n".join(also))
+    pip = [python, "-m", "pip", "install", "--quiet", "--no-deps", "ipykernel>=6.29,<7"]
+    subprocess.run(pip, check=True)
+    return str(python)
+
+
+@pytest.fixture(scope="module")
+def page():
+    """One page for all tests here, since Playwright runs once at a time in a thread."""
+    with lab_browser.chromium() as page:
+        yield page
+
+
+@pytest.fixture(scope="module", params=[7, pytest.param(6, marks=pytest.mark.slow)])
+def browser(request, page, tmp_path_factory):
+    """Opens notebooks made of the given cells, each in one JupyterLab and one page."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    python = sys.executable if request.param == 7 else request.getfixturevalue("ipykernel_6")
+    with lab_browser.jupyterlab(folder, python) as address:
+
+        def open_notebook(*cells):
+            nbformat.write(lab_browser.notebook(*cells), folder / "play.ipynb")
+            return Lab(page, address, "play.ipynb")
+
+        yield open_notebook
+
+
+@pytest.fixture
+def lab(browser):
+    """A notebook whose cells 0 and 1 have been run: the playground stands below cell 1."""
+    lab = browser(SETUP, PLAY, "", "", "x = 1")
+    lab.run(0)
+    lab.run(1)
+    lab.wait_for_state("paused")
+    yield lab
+    lab.close()
+
+
+def evaluate(lab, source, number=2):
+    """The text that a cell prints."""
+    lab.write(number, source)
+    return lab.run(number).strip()
+
+
+def trains(lab, number=0):
+    """Wait until it has trained some more steps."""
+    before = lab.status(number)["step"]
+    lab.until(lambda: lab.status(number)["step"] > before + 5, message="it does not train")
+
+
+def stands(lab, number=0):
+    """Whether no step is taken while one looks."""
+    before = lab.status(number)["step"]
+    lab.page.wait_for_timeout(1500)
+    return lab.status(number)["step"] == before
+
+
+def test_a_reader_trains_moves_a_slider_looks_closer_and_goes_back(lab):
+    start = lab.picture()
+    assert lab.status()["step"] == 0
+
+    lab.click("train")
+    lab.wait_for_state("training")
+    trains(lab)
+    assert lab.picture() != start
+
+    before = lab.status()
+    lab.press("beta")
+    lab.until(lambda: lab.status()["beta"] > before["beta"])
+    assert lab.status()["step"] >= before["step"], "a slider must not start again"
+    curves = lab.page.locator(".playground svg").first
+    assert f"β {lab.status()['beta']:g}" in curves.text_content(), "a mark says what was changed"
+    for _ in range(20):
+        lab.press("beta", "ArrowLeft")
+    lab.until(lambda: lab.status()["beta"] == 0)
+    assert "off" in lab.page.locator(".playground-beta .widget-readout").inner_text()
+    trains(lab)
+
+    lab.click("train")
+    lab.wait_for_state("paused")
+    assert stands(lab)
+    frozen = lab.picture()
+    lab.click("snapshot")
+    lab.until(lambda: lab.picture("old-features") == frozen)
+    lab.click("step")
+    lab.until(lambda: lab.picture() != frozen)
+    assert lab.picture("old-features") == frozen
+
+    unit = lab.page.locator(".playground-unit input")
+    picture = lab.picture("unit-images")
+    unit.fill("7")
+    unit.press("Enter")
+    lab.page.wait_for_selector("[data-unit='7']")
+    assert lab.picture("unit-images") != picture
+
+    lab.click("reset")
+    lab.until(lambda: lab.status()["step"] == 0)
+    assert lab.picture() == start
+
+
+def test_the_browser_trains_to_the_same_weights_as_a_cell(lab):
+    lab.click("train")
+    trains(lab)
+    lab.press("beta")
+    trains(lab)
+    lab.click("train")
+    lab.wait_for_state("paused")
+    same = evaluate(
+        lab,
+        """
+        (step, name, value), = playground.training.marks
+        again = Playground(model, data, sliders=("rho", "beta", "lam2"))
+        again.train(step)
+        again.train(playground.training.step - step, **{name: value})
+        print(name, (again.training.features == playground.training.features).all())
+        """,
+    )
+    assert same == "beta True"
+
+
+def test_this_is_the_ipykernel_that_was_asked_for(lab, request):
+    version = evaluate(lab, "import ipykernel; print(ipykernel.version_info[0])")
+    assert int(version) == request.node.callspec.params["browser"]
+
+
+@pytest.mark.slow
+def test_run_again_while_playing(lab):
+    lab.click("train")
+    trains(lab)
+    lab.run(1)
+    lab.wait_for_state("paused")
+    assert lab.status()["step"] == 0
+    assert lab.page.locator(lab_browser.STATUS).count() == 1
+    assert stands(lab)
+    threads = "import threading; print(sum('_work' in t.name for t in threading.enumerate()))"
+    assert evaluate(lab, threads) == "0"
+    lab.click("train")
+    trains(lab)
+    assert evaluate(lab, threads) == "1"
+
+
+@pytest.mark.slow
+def test_loaded_again_while_playing(lab):
+    lab.click("train")
+    trains(lab)
+    lab.menu("File", "Save Notebook")
+    lab.page.wait_for_timeout(1000)
+    lab.page.reload()
+    lab.ready()
+    lab.wait_for_state("paused")
+    assert stands(lab)
+    assert "Loading widget" not in lab.page.locator(".jp-Notebook").inner_text()
+    lab.click("train")
+    trains(lab)
+    lab.press("beta")
+    lab.until(lambda: lab.status()["beta"] > 0.5)
+
+
+@pytest.mark.slow
+def test_run_again_and_then_loaded_again(lab):
+    lab.click("train")
+    trains(lab)
+    lab.run(1)
+    lab.wait_for_state("paused")
+    lab.menu("File", "Save Notebook")
+    lab.page.wait_for_timeout(1000)
+    lab.page.reload()
+    lab.ready()
+    lab.wait_for_state("paused")
+    assert "Loading widget" not in lab.page.locator(".jp-Notebook").inner_text()
+    lab.click("train")
+    trains(lab)
+
+
+@pytest.mark.slow
+def test_scrolled_away(browser):
+    lab = browser(SETUP, PLAY, *["\n" * 60] * 5)
+    lab.run(0)
+    lab.run(1)
+    lab.wait_for_state("paused")
+    lab.click("train")
+    trains(lab)
+    lab.cell(6).scroll_into_view_if_needed()
+    lab.page.wait_for_timeout(1000)
+    trains(lab)
+    lab.cell(1).scroll_into_view_if_needed()
+    trains(lab)
+    lab.press("beta")
+    lab.until(lambda: lab.status()["beta"] > 0.5)
+    lab.close()
+
+
+@pytest.mark.slow
+def test_output_cleared(lab):
+    lab.click("train")
+    trains(lab)
+    lab.cell(1).locator(".cm-content").click()
+    lab.menu("Edit", "Clear Cell Output")
+    lab.page.wait_for_selector(lab_browser.STATUS, state="detached")
+    lab.page.wait_for_timeout(500)
+    step = evaluate(lab, "print(playground.training.step)")
+    lab.page.wait_for_timeout(1500)
+    assert evaluate(lab, "print(playground.training.step)") == step
+
+
+@pytest.mark.slow
+def test_interrupted(lab):
+    lab.click("train")
+    trains(lab)
+    lab.kernel("interrupt")
+    lab.page.wait_for_timeout(1000)
+    lab.press("beta")
+    lab.until(lambda: lab.status()["beta"] > 0.5)
+    if lab.status()["state"] == "paused":
+        lab.click("train")
+    trains(lab)
+
+
+@pytest.mark.slow
+def test_kernel_restarted(lab):
+    lab.click("train")
+    trains(lab)
+    lab.menu("Kernel", "Restart Kernel…")
+    lab.page.locator(".jp-Dialog button.jp-mod-accept").click()
+    lab.page.wait_for_timeout(3000)
+    lab.run(0)
+    lab.run(1)
+    lab.until(lambda: lab.status()["state"] == "paused" and lab.status()["step"] == 0)
+    lab.click("train")
+    trains(lab)
+
+
+@pytest.mark.slow
+def test_two_playgrounds(lab):
+    lab.write(2, PLAY.replace("playground", "second"))
+    lab.run(2)
+    lab.until(lambda: lab.page.locator(lab_browser.STATUS).count() == 2)
+    lab.click("train", 0)
+    trains(lab, 0)
+    assert lab.status(1)["step"] == 0
+    lab.click("train", 1)
+    trains(lab, 1)
+    trains(lab, 0)
+    lab.press("beta", number=1)
+    lab.until(lambda: lab.status(1)["beta"] > 0.5)
+    assert lab.status(0)["beta"] == 0.5
+    lab.click("train", 0)
+    lab.wait_for_state("paused", 0)
+    trains(lab, 1)
+
+
+@pytest.mark.slow
+def test_a_hundred_quick_moves(lab):
+    lab.click("train")
+    trains(lab)
+    for i in range(100):
+        lab.press("beta", "ArrowRight" if i % 10 < 5 else "ArrowLeft")
+    lab.press("beta", "End")
+    lab.until(lambda: lab.status()["beta"] == 20, timeout=5)
+    trains(lab)
+    assert evaluate(lab, "print(len({s for s, *_ in playground.training.marks}) > 5)") == "True"
+
+
+@pytest.mark.slow
+def test_left_alone_it_pauses_and_says_so(lab):
+    lab.click("train")
+    trains(lab)
+    evaluate(lab, "import time; playground.clock = lambda: time.monotonic() + 11 * 60")
+    status = lab.wait_for_state("paused")
+    assert "nothing was touched for 10 minutes" in status["words"]
+    lab.click("train")
+    trains(lab)
+
+
+@pytest.mark.slow
+def test_a_page_that_does_not_answer_is_not_trained_for(lab):
+    """The browser stands still, as in a computer that sleeps, and comes back."""
+    lab.click("train")
+    trains(lab)
+    step = "import time; time.sleep({}); print(playground.training.step, playground._state)"
+    lab.write(2, step.format(4))
+    lab.start(2)
+    lab.page.evaluate("() => { const end = Date.now() + 9000; while (Date.now() < end); }")
+    lab.until(lambda: "waiting" in lab.cell(2).inner_text())
+    trains(lab)
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_pauses_and_reset_helps(lab):
+    evaluate(lab, "playground.set(learning_rate=1e30)")
+    lab.click("train")
+    status = lab.wait_for_state("paused")
+    lab.until(lambda: "no longer a finite number" in lab.status()["words"])
+    assert "Reset" in lab.status()["words"], status
+    evaluate(lab, "playground.set(learning_rate=0.003)")
+    lab.click("reset")
+    lab.until(lambda: lab.status()["step"] == 0)
+    lab.click("train")
+    trains(lab)
+
+
+@pytest.mark.slow
+def test_it_goes_on_after_a_later_cell(lab):
+    lab.click("train")
+    trains(lab)
+    evaluate(lab, "import time; time.sleep(4)")
+    trains(lab)
+
+
+@pytest.mark.slow
+def test_it_is_used_by_keyboard_alone_and_every_control_has_a_name(lab):
+    lab.page.locator(".playground-train").focus()
+    seen = []
+    for _ in range(16):
+        seen.append(
+            lab.page.evaluate(
+                """() => {
+                    const now = document.activeElement, box = now.closest('.playground');
+                    if (!box) return null;
+                    const row = now.closest('.widget-inline-hbox, button');
+                    return row.innerText.trim();
+                }"""
+            )
+        )
+        lab.page.keyboard.press("Tab")
+    seen = [name for name in seen if name is not None]
+    for label in ("Train", "Step", "Reset", "Seed", "Speed", "Preset", "Snapshot", "ρ", "β", "λ₂"):
+        assert any(name.startswith(label) for name in seen), (label, seen)
+
+
+def contrast(page, selector):
+    """Between a text and the page behind it, as WCAG defines it: 1 is none, 21 black on white."""
+    colors = page.locator(selector).first.evaluate(
+        """element => {
+            let behind = element;
+            const color = element => getComputedStyle(element).backgroundColor;
+            const opaque = element => !/rgba\\(.*, 0\\)|transparent/.test(color(element));
+            while (behind.parentElement && !opaque(behind)) behind = behind.parentElement;
+            const style = getComputedStyle(element);
+            const text = element instanceof SVGElement ? style.fill : style.color;
+            return [text, color(behind)];
+        }"""
+    )
+
+    def luminance(color):
+        parts = [int(part) / 255 for part in re.findall(r"\d+", color)[:3]]
+        parts = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+    light, dark = sorted((luminance(color) for color in colors), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_it_can_be_read_in_the_light_and_in_the_dark_theme(theme, page, tmp_path):
+    nbformat.write(lab_browser.notebook(SETUP, PLAY), tmp_path / "play.ipynb")
+    with lab_browser.jupyterlab(tmp_path, theme=theme) as address:
+        lab = Lab(page, address, "play.ipynb")
+        lab.run(0)
+        lab.run(1)
+        lab.wait_for_state("paused")
+        is_dark = page.locator("body").get_attribute("data-jp-theme-light") == "false"
+        assert is_dark == theme.endswith("Dark")
+        for text in (".playground-status", ".playground svg text", ".playground .widget-label"):
+            assert contrast(page, text) >= 4.5, text

@@ -1,25 +1,24 @@
-"""Named settings, trained over seeds in parallel: how data/results.csv is made.
+"""The named settings of the lessons and the grid of the sweep: data/results.csv, data/sweep.csv.
 
-    python -m experiments                       # what results.csv does not hold yet
-    python -m experiments --only "MSE" "MSE + L2" --seeds 2
+    python -m experiments results                   # what the table does not hold yet
+    python -m experiments results --only "MSE" "MSE + L2" --seeds 2
+    python -m experiments sweep                     # on the cores of this computer
+    python -m experiments sweep --scheduler tcp://10.0.0.7:8786     # on a running Dask cluster
 
 Needs real MNIST. One row a run: setting, seed, SSE on training, validation and test images, mean
 activation, active and dead units, probe accuracy with 10 and 100 labels per class on validation
-and test images, seconds to train. A killed run loses only what was in training.
+and test images, seconds to train. The sweep also keeps pictures of its first seed.
 """
 
-import argparse
-import csv
-import functools
 import time
-from pathlib import Path
 
 import numpy as np
 
+import live_pictures
 import measures
-from helpers import RESULTS, load_mnist
+import runs
+from helpers import RESULTS, SWEEP_RESULTS, sweep_picture
 
-SEEDS = 5
 PROBE_DRAWS = 5
 COLUMNS = [
     *("setting", "seed", "sse_train", "sse_validation", "sse_test"),
@@ -63,12 +62,49 @@ SETTINGS |= {
 }
 
 
+def _sweep():
+    """The grid of the sweep: name → settings, as in SETTINGS. Each axis is stated in lesson 06."""
+    sparser = {"rho": 0.05, "beta": 3.0, "lam2": 0.003}
+    settings = [
+        {"rho": rho, "beta": beta, "lam2": 0.003}
+        for rho in (0.02, 0.05, 0.1, 0.2, 0.5)
+        for beta in (0.5, 1.0, 3.0, 10.0)
+    ]
+    settings += [{**sparser, "lam2": lam2} for lam2 in (0.0, 0.0003, 0.001, 0.01, 0.03)]
+    settings += [{"lam2": lam2} for lam2 in (0.0, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)]
+    relu = RELU | {"reconstruction_activation": "sigmoid"}
+    for lam2 in (0.0, 0.001):
+        for lam1 in (0.0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0):
+            settings.append({**relu, "lam1": lam1, "lam2": lam2})
+    for hidden_units in (49, 100, 400, 784):
+        several = {"hidden_units": hidden_units}
+        settings += [{**sparser, **several}, {"lam2": 0.0, **several}]
+        settings.append({**relu, "lam1": 0.1, "lam2": 0.001, **several})
+    for batch_size in (32, 512):
+        for beta in (1.0, 3.0, 10.0):
+            settings.append({**sparser, "beta": beta, "batch_size": batch_size})
+    return {sweep_name(**setting): setting for setting in settings}
+
+
+def sweep_name(activation="sigmoid", hidden_units=196, batch_size=128, **penalties):
+    """The name of a setting of the sweep, such as "sigmoid rho=0.05 beta=3 lam2=0.003"."""
+    known = ("rho", "beta", "lam1", "lam2")
+    parts = [f"{name}={penalties[name]:g}" for name in known if name in penalties]
+    parts += [f"units={hidden_units}"] if hidden_units != 196 else []
+    parts += [f"batch={batch_size}"] if batch_size != 128 else []
+    return " ".join([activation, *parts])
+
+
+SWEEP = _sweep()
+OF_THE_SETTING = ("activation", "rho", "beta", "lam1", "lam2", "hidden_units", "batch_size")
+
+
 def build(setting):
     """The untrained model of a setting, an Autoencoder."""
     from sparse_autoencoder import KLSparsity, L1Sparsity, build_autoencoder
 
-    arguments = dict(SETTINGS[setting])
-    for of_training in ("images", "learning_rate"):
+    arguments = dict((SETTINGS | SWEEP)[setting])
+    for of_training in ("images", "learning_rate", "batch_size"):
         arguments.pop(of_training, None)
     sparsity = None
     if "rho" in arguments:
@@ -94,11 +130,13 @@ def baseline(name, seed, images):
 
 
 def run(setting, seed, data):
-    """Train one setting with one seed, measure it; returns a row of results.csv as a dict."""
-    from sparse_autoencoder import keras, train  # also keeps TensorFlow's log lines quiet
+    """Train one setting with one seed, measure it.
 
-    keras.utils.clear_session()  # frees the model of the run before
-    keras.utils.set_random_seed(seed)
+    Returns:
+        a list of one row, a dict; and of the sweep's first seed also pictures: path → PNG bytes.
+    """
+    from sparse_autoencoder import train
+
     row = {"setting": setting, "seed": seed}
     x_train = data.x_train
     activation = None
@@ -106,20 +144,21 @@ def run(setting, seed, data):
         encode, reconstruct = baseline(setting, seed, x_train)
     else:
         model = build(setting)
-        x_train = x_train[: SETTINGS[setting].get("images")]
+        settings = (SETTINGS | SWEEP)[setting]
+        x_train = x_train[: settings.get("images")]
         start = time.perf_counter()
-        learning_rate = SETTINGS[setting].get("learning_rate", 3e-3)
         train(
             model,
             x_train,
             data.x_validation,
-            learning_rate=learning_rate,
+            learning_rate=settings.get("learning_rate", 3e-3),
+            batch_size=settings.get("batch_size", 128),
             seed=seed,
             progress=False,
         )
         row["seconds"] = time.perf_counter() - start
         encode, reconstruct = model.encode, model
-        activation = SETTINGS[setting].get("activation", "sigmoid")
+        activation = settings.get("activation", "sigmoid")
 
     if reconstruct is not None:
         images = {"train": x_train, "validation": data.x_validation, "test": data.x_test}
@@ -141,65 +180,30 @@ def run(setting, seed, data):
             for part, (features, y) in parts.items():
                 accuracy = 100 * np.mean([probe.score(features, y) for probe in probes])
                 row[f"probe_{labels}{part}"] = accuracy
-    return row
+    if setting not in SWEEP:
+        return [row], {}
+    given = {"activation": "sigmoid", "hidden_units": 196, "batch_size": 128} | settings
+    row |= {name: given[name] for name in OF_THE_SETTING if name in given}
+    return [row], _pictures(setting, model, data.x_validation[:10]) if seed == 0 else {}
 
 
-def _run_alone(setting, seed):
-    """`run` in a worker process, which keeps to one core so that workers do not crowd."""
-    from threadpoolctl import threadpool_limits
-
-    from sparse_autoencoder import tf
-
-    if not tf.config.threading.get_intra_op_parallelism_threads():
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-    with threadpool_limits(1):
-        return run(setting, seed, _mnist())
+def _pictures(setting, model, images):
+    """49 features, and images over their reconstructions: path beside the table → PNG bytes."""
+    both = np.concatenate([images, model(images).numpy()])
+    pictures = {
+        "features": live_pictures.features_png(model.encoder.kernel.numpy()[:, :49], 7),
+        "reconstructions": live_pictures.images_png(both, len(images)),
+    }
+    folder = SWEEP_RESULTS.parent
+    return {sweep_picture(setting, kind).relative_to(folder): png for kind, png in pictures.items()}
 
 
-@functools.cache
-def _mnist():
-    return load_mnist("mnist")
-
-
-def main():
-    from joblib import Parallel, delayed
-    from tqdm import tqdm
-
-    names = [*BASELINES, *SETTINGS]
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", nargs="+", metavar="SETTING", choices=names, default=names)
-    parser.add_argument("--seeds", type=int, default=SEEDS, help="seeds per setting (%(default)s)")
-    parser.add_argument("--jobs", type=int, default=-1, help="processes (default: one a core)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
-    options = parser.parse_args()
-
-    done = set()
-    if options.results.exists():
-        with open(options.results, newline="", encoding="utf-8") as file:
-            done = {(row["setting"], int(row["seed"])) for row in csv.DictReader(file)}
-    todo = [(name, seed) for seed in range(options.seeds) for name in options.only]
-    todo = [task for task in todo if task not in done]
-    load_mnist("mnist")  # downloaded here, once, rather than by each worker
-
-    workers = Parallel(options.jobs, return_as="generator_unordered")
-    rows = workers(delayed(_run_alone)(*task) for task in todo)
-    with open(options.results, "a", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, COLUMNS)
-        if not done:
-            table.writeheader()
-        for row in tqdm(rows, total=len(todo), unit="run"):
-            table.writerow({k: _short(v) for k, v in row.items()})
-            file.flush()
-
-
-def _short(value):
-    return f"{value:.5g}" if isinstance(value, float) else value
-
+TABLES = {
+    "results": runs.Table(RESULTS, COLUMNS, [*BASELINES, *SETTINGS], 5, run),
+    "sweep": runs.Table(SWEEP_RESULTS, [*COLUMNS, *OF_THE_SETTING], list(SWEEP), 3, run),
+}
 
 if __name__ == "__main__":
     import experiments  # under its own name, so that workers import it rather than get a copy
 
-    experiments.main()
+    runs.command_line(experiments.TABLES, __doc__)

@@ -12,7 +12,35 @@ from image_data import ImageData, load_fashion_mnist, load_mnist
 __all__ = ["ImageData", "load_fashion_mnist", "load_mnist"]
 
 RESULTS = Path(__file__).parent / "data" / "results.csv"
+SWEEP_RESULTS = RESULTS.with_name("sweep.csv")
+SWEEP_PICTURES = RESULTS.with_name("sweep")  # for each setting of sweep.csv
 FIGURE_SIZES = {"small": (5, 3.2), "wide": (9, 3), "large": (9, 4.8)}  # inches
+
+
+def sweep():
+    """data/sweep.csv as a pandas DataFrame: a row for each setting, figures averaged over seeds.
+
+    A penalty that a setting lacks has weight 0; its ρ is missing (NaN).
+    """
+    import pandas as pd
+
+    runs = pd.read_csv(SWEEP_RESULTS)
+    penalties = ["beta", "lam1", "lam2"]
+    runs[penalties] = runs[penalties].fillna(0.0)
+    return (
+        runs.groupby("setting", sort=False)
+        .mean(numeric_only=True)
+        .drop(columns="seed")
+        .assign(
+            activation=runs.groupby("setting", sort=False).activation.first(),
+            seeds=runs.groupby("setting", sort=False).size(),
+        )
+    )
+
+
+def sweep_picture(setting, kind):
+    """The file with the "features" or the "reconstructions" of a setting of the sweep."""
+    return SWEEP_PICTURES / f"{setting.replace(' ', '_')}_{kind}.png"
 
 
 def _axes(ax, size="wide"):

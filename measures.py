@@ -3,6 +3,7 @@
 import numpy as np
 
 ACTIVE = {"sigmoid": 0.5, "relu": 0.0}  # a unit is active in an image above this activation
+PROBE_C = (0.1, 1, 10)  # among which the probe's inverse regularisation is chosen
 DEAD = {"sigmoid": 0.1, "relu": 0.0}  # a unit is dead if no image brings it above this
 
 
@@ -44,7 +45,7 @@ def fit_probe(features, labels, labels_per_class, seed):
 
     Args:
         features: (n, units) codes or pixels. labels: (n,) integers.
-        labels_per_class: 2 or more (cross-validation needs two).
+        labels_per_class: with 1, which cannot be cross-validated, C stays 1.
         seed: of the draw of labelled images, an integer or a list of them.
 
     Returns:
@@ -55,10 +56,21 @@ def fit_probe(features, labels, labels_per_class, seed):
     from threadpoolctl import threadpool_limits
 
     rows = draw_labels(labels, labels_per_class, seed)
-    folds = StratifiedKFold(min(3, labels_per_class), shuffle=True, random_state=0)
     probe = LogisticRegression(max_iter=1000, tol=1e-3)
+    if labels_per_class > 1:
+        folds = StratifiedKFold(min(3, labels_per_class), shuffle=True, random_state=0)
+        probe = GridSearchCV(probe, {"C": list(PROBE_C)}, cv=folds)
     with threadpool_limits(1):  # on so little data, threads that wait for each other cost more
-        return GridSearchCV(probe, {"C": [0.1, 1, 10]}, cv=folds).fit(features[rows], labels[rows])
+        return probe.fit(features[rows], labels[rows])
+
+
+def fit_probe_to_all(features, labels, validation_features, validation_labels):
+    """A logistic regression trained on every label, its C chosen on validation images."""
+    from sklearn.linear_model import LogisticRegression
+
+    probes = [LogisticRegression(C=c, max_iter=200, tol=1e-3) for c in PROBE_C]
+    probes = [probe.fit(features, labels) for probe in probes]
+    return max(probes, key=lambda probe: probe.score(validation_features, validation_labels))
 
 
 def linear_probe(features, labels, test_features, test_labels, labels_per_class, draws=5, seed=0):
@@ -67,7 +79,7 @@ def linear_probe(features, labels, test_features, test_labels, labels_per_class,
     Args:
         features, test_features: (n, units) codes or pixels.
         labels, test_labels: (n,) integers.
-        labels_per_class: 2 or more.
+        labels_per_class: 1 or more.
         draws: how many random draws of labelled images; each is a probe of its own.
         seed: the draws depend on this and on nothing else.
 

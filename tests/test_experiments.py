@@ -1,4 +1,4 @@
-"""The named settings, and data/results.csv that is made from them."""
+"""The named settings, the grid of the sweep, and the tables that are made from them."""
 
 import ast
 import csv
@@ -9,8 +9,10 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+from PIL import Image
 
 import experiments
+import helpers
 
 ROOT = Path(__file__).parent.parent
 HAVE_MNIST = (ROOT / "data" / "mnist.npz").exists()
@@ -47,9 +49,12 @@ def test_scorecards_name_settings_that_exist():
         assert set(ast.literal_eval(earlier)) <= names
 
 
-@pytest.mark.parametrize("setting", experiments.SETTINGS)
+ALL_SETTINGS = experiments.SETTINGS | experiments.SWEEP
+
+
+@pytest.mark.parametrize("setting", ALL_SETTINGS)
 def test_every_setting_builds_the_model_that_it_names(setting):
-    model, wanted = experiments.build(setting), experiments.SETTINGS[setting]
+    model, wanted = experiments.build(setting), ALL_SETTINGS[setting]
     if "rho" in wanted:
         assert float(model.sparsity.rho) == pytest.approx(wanted["rho"])
         assert float(model.sparsity.beta) == pytest.approx(wanted["beta"])
@@ -59,10 +64,40 @@ def test_every_setting_builds_the_model_that_it_names(setting):
         assert model.sparsity is None
     assert (model.l2 is None) == ("lam2" not in wanted)
     assert model.encoder.activation.__name__ == wanted.get("activation", "sigmoid")
+    assert model.encoder.units == wanted.get("hidden_units", 196)
+
+
+def test_the_sweep_has_about_sixty_settings_each_once():
+    assert 60 <= len(experiments.SWEEP) <= 70
+    assert len({str(sorted(setting.items())) for setting in experiments.SWEEP.values()}) == len(
+        experiments.SWEEP
+    )
+
+
+def test_the_committed_sweep_is_complete_small_and_illustrated():
+    rows = rows_of(helpers.SWEEP_RESULTS)
+    assert {row["setting"] for row in rows} == set(experiments.SWEEP)
+    for setting in experiments.SWEEP:
+        for kind in ("features", "reconstructions"):
+            with Image.open(helpers.sweep_picture(setting, kind)) as picture:
+                assert picture.width >= 202
+    files = [helpers.SWEEP_RESULTS, *helpers.SWEEP_PICTURES.iterdir()]
+    assert sum(file.stat().st_size for file in files) < 4_000_000
+
+
+def test_the_sweep_as_a_table_averages_over_seeds():
+    table = helpers.sweep()
+    name = experiments.sweep_name(rho=0.05, beta=3.0, lam2=0.003)
+    runs = [float(r["sse_test"]) for r in rows_of(helpers.SWEEP_RESULTS) if r["setting"] == name]
+    assert table.loc[name].sse_test == pytest.approx(np.mean(runs))
+    assert table.loc[name].seeds == len(runs) and table.loc[name].rho == 0.05
+    plain = table.loc[experiments.sweep_name(lam2=0.0)]
+    assert plain.beta == 0 and np.isnan(plain.rho)
 
 
 def make_results(path, *arguments):
-    command = [sys.executable, "-m", "experiments", "--results", path, "--jobs", "1", *arguments]
+    command = [sys.executable, "-m", "experiments", "results", "--path", path, "--jobs", "1"]
+    command += arguments
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
 
 

@@ -1,0 +1,60 @@
+"""The sweep explorer: sliders over data/sweep.csv and its pictures."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import experiments
+import helpers
+from sweep_explorer import SweepExplorer
+
+KL = {"activation": "sigmoid", "lam2": 0.003}
+
+
+@pytest.fixture
+def explorer():
+    return SweepExplorer(sliders=("rho", "beta"), **KL)
+
+
+def test_sliders_offer_what_was_trained_and_beta_can_be_off(explorer):
+    rho, beta = explorer._sliders["rho"], explorer._sliders["beta"]
+    assert [value for _, value in rho.options] == [0.02, 0.05, 0.1, 0.2, 0.5]
+    assert beta.options[0] == ("off", 0.0)
+    assert [value for _, value in beta.options][1:] == [0.5, 1, 3, 10]
+
+
+def test_every_place_of_the_sliders_shows_its_own_model(explorer):
+    seen = {}
+    for _, rho in explorer._sliders["rho"].options:
+        explorer._sliders["rho"].value = rho
+        for _, beta in explorer._sliders["beta"].options:
+            explorer._sliders["beta"].value = beta
+            name = experiments.sweep_name(
+                **({"rho": rho, "beta": beta} if beta else {}), lam2=0.003
+            )
+            assert f'data-setting="{name}"' in explorer._words.value
+            assert f"SSE {helpers.sweep().loc[name].sse_validation:.2f}" in explorer._words.value
+            seen[explorer._features.value] = name
+            expected = helpers.sweep_picture(name, "features").read_bytes()
+            assert explorer._features.value == expected
+    assert len(seen) == 5 * 4 + 1, "without β, ρ makes no difference"
+
+
+def test_relu_models_have_sliders_of_their_own():
+    explorer = SweepExplorer(sliders=("lam1", "lam2"), activation="relu")
+    explorer._sliders["lam1"].value, explorer._sliders["lam2"].value = 0.1, 0.001
+    assert 'data-setting="relu lam1=0.1 lam2=0.001"' in explorer._words.value
+
+
+def test_what_was_never_trained_is_said(explorer):
+    with pytest.raises(ValueError, match="holds no models with {'activation': 'tanh'}"):
+        SweepExplorer(sliders=("rho",), activation="tanh")
+    assert explorer.setting(rho=0.02, beta=7) is None
+
+
+def test_the_still_picture_has_a_tile_for_every_model(explorer):
+    fig = explorer.still()
+    assert len(fig.axes) == 25 and all(ax.images for ax in fig.axes)
+    pictures = {np.asarray(ax.images[0].get_array()).tobytes() for ax in fig.axes}
+    assert len(pictures) == 21
+    plt.close(fig)

@@ -41,7 +41,7 @@ def text_of(output):
 def test_the_four_lessons_and_the_appendix_are_there():
     names = [path.stem for path in PATHS]
     assert names[:4] == ["01_mse_baseline", "02_l2_penalty", "03_kl_sparsity", "04_relu_l1"]
-    assert "appendix_source_recipe" in names
+    assert names[4:] == ["05_using_the_code", "06_tradeoff", "appendix_source_recipe"]
 
 
 @each_notebook
@@ -100,6 +100,17 @@ def test_lesson_has_the_course_anatomy(path):
     assert predictions >= 3
 
 
+@pytest.mark.parametrize("path", LESSONS[:4], ids=lambda path: path.stem)
+def test_the_playground_has_a_still_picture_and_three_experiments(path):
+    cells = {cell.id: cell for cell in read(path).cells}
+    (still,) = cells["playground-still"].outputs
+    assert "image/png" in still.data
+    assert cells["playground-run"].outputs == []
+    experiments = cells["playground-experiments"].source
+    assert re.findall(r"^\d\.", experiments, re.M) == ["1.", "2.", "3."]
+    assert experiments.count("What you should see") == 3
+
+
 def links(text):
     return re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
 
@@ -132,6 +143,21 @@ def derived(lesson):
 
 
 RNG = np.random.default_rng(0)
+
+
+def test_lesson_05_and_studies_agree():
+    import studies
+    from sparse_autoencoder import build_autoencoder
+
+    encoder = build_autoencoder().encoder
+    lessons = derived("05_using_the_code")["classifier"]
+    for frozen in (False, True):
+        mine, theirs = lessons(encoder, frozen), studies.classifier(encoder, frozen)
+        for model in (mine, theirs):
+            np.testing.assert_array_equal(model.get_weights()[0], encoder.get_weights()[0])
+            assert len(model.trainable_weights) == (2 if frozen else 4)
+        assert mine.count_params() == theirs.count_params()
+    assert not np.array_equal(lessons().get_weights()[0], encoder.get_weights()[0])
 
 
 def test_lesson_01_and_module_agree():

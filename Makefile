@@ -7,7 +7,7 @@ PYTHON ?= $(or $(shell for p in python3 python3.13 python3.12 python3.11 python3
 PY = .venv/bin/python
 
 help: ## lists the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' Makefile
 
 lab: setup ## opens the first lesson in JupyterLab
 	$(PY) -m jupyterlab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) \
@@ -29,12 +29,23 @@ test-all: setup ## runs every test
 lessons: setup ## executes every lesson anew, or one: LESSON=01_mse_baseline
 	$(PY) tools/execute_lessons.py $(LESSON)
 
-results: setup ## trains the models behind data/results.csv
-	$(PY) -m experiments
+results: setup ## trains the models behind the tables in data/, over seeds
+	$(PY) -m experiments results
+	$(PY) -m studies learning-curve
+	$(PY) -m studies initialisation
+
+sweep: setup ## trains the grid behind data/sweep.csv; on a Dask cluster: SCHEDULER=tcp://...
+	$(PY) -m experiments sweep $(if $(SCHEDULER),--scheduler $(SCHEDULER))
+
+recording: setup ## records the README's moving picture from a real browser
+	$(PY) -m tools.record_playground
 
 bench: ## compares the speed with other libraries, installed into .venv-bench
 	@"$(PYTHON)" tools/make_environment.py .venv-bench requirements.txt benchmarks/requirements.txt
 	.venv-bench/bin/python benchmarks/run.py
+
+bench-playground: setup ## measures the playground in a real browser (12 minutes)
+	$(PY) benchmarks/playground_speed.py
 
 lock: ## resolves pyproject.toml into requirements.txt
 	"$(PYTHON)" -m venv --clear .venv-lock
@@ -48,4 +59,4 @@ clean: ## removes the environments and what tools left behind
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	find . -name .ipynb_checkpoints -prune -exec rm -rf {} +
 
-.PHONY: help lab setup test test-slow test-all lessons results bench lock clean
+.PHONY: help lab setup test test-slow test-all lessons results sweep recording bench bench-playground lock clean

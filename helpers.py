@@ -114,6 +114,8 @@ def plot_loss_terms(history, ax=None):
         "l2": "L2 term",
         "kl": "KL term",
         "l1": "L1 term",
+        "l0": "L0 term",
+        "aux": "aux term",
     }
     for term in (term for term in names if term in history):
         epochs = np.arange(1, len(history[term]) + 1)

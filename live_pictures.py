@@ -19,6 +19,8 @@ TERMS = {
     "kl": ("KL term", "#D55E00", "7 3"),
     "l2": ("L2 term", "#009E73", "7 3 2 3"),
     "l1": ("L1 term", "#CC79A7", "2 3"),
+    "l0": ("L0 term", "#CC79A7", "2 3"),
+    "aux": ("aux term", "#E69F00", "7 3 2 3 2 3"),
 }
 SETTINGS = {
     "learning_rate": "learning rate",
@@ -26,6 +28,9 @@ SETTINGS = {
     "beta": "β",
     "lam2": "λ₂",
     "lam1": "λ₁",
+    "k": "k",
+    "lam0": "λ₀",
+    "theta": "θ",
 }
 WIDTH = 384  # of an SVG picture, in pixels
 LEFT, RIGHT, TOP, BOTTOM = 46, 62, 18, 34  # margins around its axes

@@ -10,11 +10,12 @@ import random
 import numpy as np
 
 import measures
-from sparse_autoencoder import KLSparsity, L1Sparsity, L2Penalty, as_tensor, keras, ops, sse, tf
+from sparse_autoencoder import as_tensor, check, keras, ops, sse, tf
 
 SLICE = 64  # steps that one call of the compiled function takes at most
 SHOWN = 1000  # validation images that every figure and picture is made of
 POINTS = 300  # of a curve that are kept
+RANGES = {"rho": {"high": 1, "inclusive": False}, "k": {"low": 1}}  # of settings, if not 0 or more
 
 
 class LiveTraining:
@@ -45,7 +46,9 @@ class LiveTraining:
         self._variables = _settings(self.model)
         self._steps = tf.function(self._take_steps, jit_compile=True)
         self._look = tf.function(self._look_at_shown, jit_compile=True)
-        self._start = [variable.numpy() for variable in self.model.trainable_variables]
+        settings = [id(variable) for variable in self._variables.values()]
+        self._weights = [v for v in self.model.weights if id(v) not in settings]
+        self._start = [variable.numpy() for variable in self._weights]
         self.seed = seed
         self.reset()
 
@@ -80,9 +83,7 @@ class LiveTraining:
                     f"This model has no setting {name!r}, only {', '.join(self._variables)}: build "
                     "it with the penalty that the setting belongs to (a weight may be 0)."
                 )
-            if not math.isfinite(value) or value < 0 or (name == "rho" and not 0 < value < 1):
-                allowed = "between 0 and 1" if name == "rho" else "0 or more"
-                raise ValueError(f"{name} is {value:g}, but it must be {allowed}.")
+            check(name, value, **RANGES.get(name, {}))
             if value != self.settings[name]:
                 self._variables[name].assign(value)
                 # Of many moves between two steps only the last one had any effect.
@@ -94,7 +95,7 @@ class LiveTraining:
         self.seed = self.seed if seed is None else seed
         self.step, self.history, self.marks = 0, [], []
         drawn = _first_weights(self.model, self.seed)
-        for variable, start in zip(self.model.trainable_variables, self._start, strict=True):
+        for variable, start in zip(self._weights, self._start, strict=True):
             # What no initializer draws, such as a threshold, starts where the copy did.
             variable.assign(drawn.get(id(variable), start))
         for variable in self.model.optimizer.variables:
@@ -218,11 +219,8 @@ def _penalties(model):
 def _settings(model):
     """Name of a setting → its variable."""
     found = {"learning_rate": model.optimizer.learning_rate}
-    for penalty in _penalties(model):
-        if isinstance(penalty, KLSparsity):
-            found |= {"rho": penalty.rho, "beta": penalty.beta}
-        elif isinstance(penalty, (L1Sparsity, L2Penalty)):
-            found["lam1" if isinstance(penalty, L1Sparsity) else "lam2"] = penalty.lam
+    for layer in (getattr(model, "sparsity", None), getattr(model, "l2", None)):
+        found |= getattr(layer, "settings", {})
     return found
 
 
@@ -263,5 +261,7 @@ def _first_weights(model, seed):
                 if "seed" in config:
                     config["seed"] = 1000 * seed + number
                     initializer = type(initializer).from_config(config)
-                values[id(variable)] = initializer(variable.shape)
+                value = initializer(variable.shape)
+                constrain = variable.constraint or (lambda value: value)
+                values[id(variable)] = constrain(value)
     return values

@@ -2,14 +2,32 @@
 
 import numpy as np
 
-ACTIVE = {"sigmoid": 0.5, "relu": 0.0}  # a unit is active in an image above this activation
+# A unit is active in an image above this activation; a linear encoder has a layer behind it that
+# makes zeros (TopK, JumpReLU, Gated).
+ACTIVE = {"sigmoid": 0.5, "relu": 0.0, "linear": 0.0}
 PROBE_C = (0.1, 1, 10)  # among which the probe's inverse regularisation is chosen
-DEAD = {"sigmoid": 0.1, "relu": 0.0}  # a unit is dead if no image brings it above this
+DEAD = {"sigmoid": 0.1, "relu": 0.0, "linear": 0.0}  # a unit is dead if no image brings it above this
 
 
 def mean_sse(images, reconstructions):
     """Squared error summed over pixels, mean over images: (n, pixels) twice → float."""
     return float(np.mean(np.sum(np.square(images - reconstructions), axis=1, dtype=np.float64)))
+
+
+def unexplained_variance(images, reconstructions):
+    """FVU, the fraction of variance unexplained: SSE over that of the mean image; (n, pixels)."""
+    return mean_sse(images, reconstructions) / mean_sse(images, images.mean(axis=0))
+
+
+def size_of_reconstructions(images, reconstructions):
+    """γ: times which number do images come back? 1 is right; less is shrinkage.
+
+    The γ for which reconstructions / γ would be nearest to the images, both taken about the mean
+    image; "relative reconstruction bias" in Rajamanoharan et al. 2024a. (n, pixels) twice → float.
+    """
+    mean = images.mean(axis=0)
+    x, drawn = images - mean, reconstructions - mean
+    return float(np.sum(drawn * drawn, dtype=np.float64) / np.sum(drawn * x, dtype=np.float64))
 
 
 def mean_activation(code):
@@ -100,7 +118,8 @@ def score(data, encode, reconstruct=None, activation="sigmoid", seconds=None, se
         data: helpers.ImageData.
         encode: function from images, (n, pixels), to their features, (n, units).
         reconstruct: function from images to their reconstructions; None if there are none.
-        activation: of the code, "sigmoid" or "relu"; None for features that are no code.
+        activation: of the encoder, "sigmoid", "relu" or "linear"; None for features that are no
+            code.
         seconds: how long the model trained.
         seed: of the linear probe's draws, three with 10 labels per class and one with 100.
 

@@ -1,65 +1,114 @@
 """Today's ways to a sparse code, derived in lesson 07: TopK, JumpReLU and Gated.
 
-Each is a layer that the code passes through, as KLSparsity and L1Sparsity are, behind an encoder
-without an activation: build_autoencoder(activation="linear", sparsity=TopK(25), ...).
+Each stands behind an encoder without an activation, as KLSparsity and L1Sparsity stand behind
+theirs: build_autoencoder(1000, "linear", "linear", sparsity=TopK(25), unit_norm=True).
 """
 
-from sparse_autoencoder import Autoencoder, Penalty, keras, ops, serializable, tf
+from sparse_autoencoder import (
+    Autoencoder,
+    Penalty,
+    as_tensor,
+    check,
+    keras,
+    ops,
+    serializable,
+    setting,
+    sse,
+    tf,
+)
 
 
 @serializable
 class TopK(keras.layers.Layer):
     """Keeps the k largest activations of each image, if positive, and sets the others to 0.
 
-    There is no penalty: L0 is k by construction. Makhzani & Frey 2013 (k-sparse autoencoders),
-    Gao et al. 2024.
+    There is no penalty: L0 is at most k by construction. Makhzani & Frey 2013 (k-sparse
+    autoencoders), Gao et al. 2024.
 
     Args:
-        k: active units per image, at most; assign another to `k` and compile again to change it.
+        k: active units per image, at most; it can be changed while the model trains.
+
+    Raises:
+        ValueError: k below 1.
     """
 
     def __init__(self, k, **kwargs):
+        check("The number of active units k", k, low=1)
         super().__init__(**kwargs)
-        self.k = k
+        self.k = setting(self, "k", k)
+
+    @property
+    def settings(self):
+        return {"k": self.k}
 
     def call(self, code):
-        kth_largest = ops.top_k(code, self.k).values[:, -1:]
+        kth_largest = kth_largest_of(ops.stop_gradient(code), self.k)
         return ops.where(code >= kth_largest, ops.relu(code), 0.0)
 
     def get_config(self):
-        return super().get_config() | {"k": self.k}
+        return super().get_config() | {"k": float(self.k)}
+
+
+def kth_largest_of(code, k, halvings=40):
+    """The k-th largest activation of each image: (batch, units) → (batch, 1).
+
+    Found by halving an interval: compiled, that takes a twentieth of the time of ops.top_k, and k
+    may be a variable.
+    """
+    low, high = ops.min(code, axis=-1, keepdims=True), ops.max(code, axis=-1, keepdims=True)
+
+    def halve(_, interval):
+        low, high = interval
+        middle = low + (high - low) / 2
+        enough = ops.sum(ops.cast(code >= middle, code.dtype), axis=-1, keepdims=True) >= k
+        return ops.where(enough, middle, low), ops.where(enough, high, middle)
+
+    low, high = ops.fori_loop(0, halvings, halve, (low, high))
+    # The interval has become as narrow as the numbers allow; the largest of all may be its end.
+    at_least = ops.sum(ops.cast(code >= high, code.dtype), axis=-1, keepdims=True) >= k
+    return ops.where(at_least, high, low)
 
 
 @serializable
 class JumpReLU(Penalty):
-    """z·H(z − θ), with a threshold θ for each unit, and λ₀ times the number of active units.
+    """z·H(z − θ), θ a threshold of each unit, and λ₀ times the number of active units, "l0".
 
     The step H has no slope, so the gradient reaches θ through a window of width ε around the
     threshold: a straight-through estimator. Rajamanoharan et al. 2024b.
 
     Args:
         lam: L0 weight λ₀, 0 or more.
-        threshold: of every unit, at the start.
+        theta: threshold of every unit at the start; each then learns how far its own lies from it.
         width: ε of the window.
+
+    Raises:
+        ValueError: a setting out of range.
     """
 
-    def __init__(self, lam, threshold=0.1, width=0.1, **kwargs):
+    def __init__(self, lam, theta=0.1, width=0.1, **kwargs):
+        check("The L0 weight lam", lam)
+        check("The threshold theta", theta)
+        check("The width of the window", width, 0, inclusive=False)
         super().__init__("l0", **kwargs)
-        self.lam = self._setting("lam", lam)
-        self.threshold, self.width = threshold, width
+        self.lam = setting(self, "lam", lam)
+        self.theta = setting(self, "theta", theta)
+        self.width = width
+
+    @property
+    def settings(self):
+        return {"lam0": self.lam, "theta": self.theta}
 
     def build(self, input_shape):
-        start = keras.initializers.Constant(self.threshold)
-        self.theta = self.add_weight(name="theta", shape=input_shape[-1:], initializer=start)
+        self.offset = self.add_weight(name="offset", shape=input_shape[-1:], initializer="zeros")
 
     def call(self, code):
-        kept, active = jump(code, ops.relu(self.theta), self.width)
+        kept, active = jump(code, ops.relu(self.theta + self.offset), self.width)
         self.add_loss(self.lam * ops.mean(ops.sum(active, axis=-1)))
         return kept
 
     def get_config(self):
-        settings = {"threshold": self.threshold, "width": self.width}
-        return super().get_config() | settings | {"lam": float(self.lam)}
+        settings = {"lam": float(self.lam), "theta": float(self.theta), "width": self.width}
+        return super().get_config() | settings
 
 
 def jump(z, theta, width):
@@ -80,6 +129,20 @@ def jump(z, theta, width):
 
 
 @serializable
+class Auxiliary(Penalty):
+    """Adds a number to the loss, reported as "aux"."""
+
+    settings = {}
+
+    def __init__(self, **kwargs):
+        super().__init__("aux", **kwargs)
+
+    def call(self, value):
+        self.add_loss(value)
+        return value
+
+
+@serializable
 class GatedAutoencoder(Autoencoder):
     """One path says which units are active, another how much; only the first is penalised.
 
@@ -88,12 +151,17 @@ class GatedAutoencoder(Autoencoder):
 
     Args:
         encoder, decoder: Dense layers without an activation.
-        lam: L1 weight λ₁ of the gate, 0 or more.
+        sparsity: L1Sparsity on the gate.
+        l2: an L2Penalty on the two kernels, or None.
     """
 
-    def __init__(self, encoder, decoder, lam=0.0, **kwargs):
-        super().__init__(encoder, decoder, **kwargs)
-        self.lam = lam
+    def __init__(self, encoder, decoder, sparsity, l2=None, **kwargs):
+        super().__init__(encoder, decoder, sparsity, l2, **kwargs)
+        self.auxiliary = Auxiliary()
+
+    @property
+    def penalties(self):
+        return [*super().penalties, self.auxiliary]
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -102,15 +170,90 @@ class GatedAutoencoder(Autoencoder):
         self.shift = self.add_weight(name="shift", **zeros)
 
     def encode(self, images):
-        z = self.encoder(images)
+        z = self.encoder(as_tensor(images))
         return ops.where(z > 0, ops.relu(ops.exp(self.log_scale) * z + self.shift), 0.0)
 
     def call(self, images):
-        gate = ops.relu(self.encoder(images))
-        self.add_loss(self.lam * ops.mean(ops.sum(gate, axis=-1)))
+        gate = self.sparsity(ops.relu(self.encoder(images)))
         W2, b2 = (ops.stop_gradient(weights) for weights in self.decoder.weights)
-        self.add_loss(ops.mean(ops.sum(ops.square(images - gate @ W2 - b2), axis=-1)))
-        return self.decoder(self.encode(images))
+        self.auxiliary(ops.mean(sse(images, gate @ W2 + b2)))
+        return self.decode(self.encode(images))
+
+
+@serializable
+class RevivingAutoencoder(Autoencoder):
+    """A TopK autoencoder whose dead units learn to draw what the living ones left over.
+
+    A unit is dead here once it was silent for `patience` steps. Gao et al. 2024 ("AuxK").
+
+    Args:
+        encoder, decoder: Dense layers without an activation.
+        sparsity: a TopK layer.
+        l2: an L2Penalty on the two kernels, or None.
+        revived: dead units that may draw in an image, at most.
+        weight: of their error in the loss.
+        patience: steps.
+    """
+
+    def __init__(
+        self, encoder, decoder, sparsity, l2=None, revived=64, weight=1 / 32, patience=390, **kwargs
+    ):
+        super().__init__(encoder, decoder, sparsity, l2, **kwargs)
+        self.revived, self.weight, self.patience = revived, weight, patience
+        self.auxiliary, self.of_the_dead = Auxiliary(), TopK(revived)
+
+    @property
+    def penalties(self):
+        return [*super().penalties, self.auxiliary]
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        units = {"shape": (self.encoder.units,), "initializer": "zeros", "trainable": False}
+        self.silent = self.add_weight(name="silent", **units)  # for how many steps
+
+    def call(self, images, training=False):
+        z = self.encoder(as_tensor(images))
+        code = self.sparsity(z)
+        reconstructions = self.decode(code)
+        if training:
+            self.silent.assign(ops.where(ops.any(code > 0, axis=0), 0.0, self.silent + 1))
+        dead = self.silent >= self.patience
+        code_of_the_dead = self.of_the_dead(ops.where(dead, z, 0.0))
+        left_over = ops.stop_gradient(images - reconstructions)
+        drawn_by_the_dead = code_of_the_dead @ ops.convert_to_tensor(self.decoder.kernel)
+        error = ops.mean(sse(left_over, drawn_by_the_dead))
+        self.auxiliary(ops.where(ops.any(dead), self.weight * error, 0.0))
+        return reconstructions
 
     def get_config(self):
-        return super().get_config() | {"lam": self.lam}
+        own = {"revived": self.revived, "weight": self.weight, "patience": self.patience}
+        return super().get_config() | own
+
+
+def start_tied(autoencoder, images):
+    """Start an autoencoder with a linear encoder and decoder as the transpose of its decoder.
+
+    W1 = W2ᵀ, the reconstruction starts from the mean image, and the code measures how far an image,
+    (n, pixels), lies from it along each row of W2. Fewer units begin dead.
+    """
+    mean = ops.mean(as_tensor(images), axis=0)
+    W1 = ops.transpose(autoencoder.decoder.kernel)
+    autoencoder.encoder.kernel.assign(W1)
+    autoencoder.encoder.bias.assign(-ops.matmul(mean, W1))
+    autoencoder.decoder.bias.assign(mean)
+
+
+class Anneal(keras.callbacks.Callback):
+    """Lowers k of a TopK layer from `start` to its own value in even steps, one an epoch.
+
+    Args:
+        layer: a TopK. start: k in the first epoch. epochs: until it has its own value.
+    """
+
+    def __init__(self, layer, start, epochs):
+        super().__init__()
+        self.k = layer.k
+        self.course = ops.convert_to_numpy(ops.linspace(start, layer.k, epochs))
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.k.assign(round(float(self.course[min(epoch, len(self.course) - 1)])))

@@ -27,6 +27,9 @@ GRIDS = {
     "beta": [0, 0.05, 0.1, 0.2, 0.5, 1, 2, 3, 5, 10, 20],
     "lam2": [0, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3],
     "lam1": [0, 1e-4, 1e-3, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1],
+    "k": [1, 2, 5, 10, 15, 20, 25, 50, 100, 200],
+    "lam0": [0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1],
+    "theta": [0, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2],
 }
 LABELS = {
     "learning_rate": "learning rate",
@@ -34,6 +37,9 @@ LABELS = {
     "beta": "β, KL weight",
     "lam2": "λ₂, L2 weight",
     "lam1": "λ₁, L1 weight",
+    "k": "k, active units",
+    "lam0": "λ₀, L0 weight",
+    "theta": "θ, threshold",
 }
 # Other people's settings, in the course's units; UFLDL halves the SSE, so its weights count double.
 PRESETS = {
@@ -87,7 +93,7 @@ class Playground:
     Args:
         model: an Autoencoder, or a Sequential with a layer named "encoder".
         data: helpers.ImageData; every figure is of its first 1,000 validation images.
-        sliders: what can be changed: "learning_rate", "rho", "beta", "lam2", "lam1".
+        sliders: what can be changed: the names in LABELS, as far as the model has them.
         learning_rate: of Adam, at the start.
         seed: of the first weights and of the batches' order.
         idle_minutes: it pauses by itself when nothing was touched for so long.

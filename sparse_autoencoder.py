@@ -78,15 +78,27 @@ def kl_divergence(rho, rho_hat):
     return value + slope * outside
 
 
-def _check(name, value, low=0.0, high=math.inf, inclusive=True):
+def check(name, value, low=0.0, high=math.inf, inclusive=True):
     """Raise a ValueError that names the setting, what it was and what it may be."""
     value = float(value)
     inside = low <= value <= high if inclusive else low < value < high
     if not (inside and math.isfinite(value)):
-        allowed = "finite and 0 or more" if high == math.inf else f"between {low:g} and {high:g}"
+        allowed = f"between {low:g} and {high:g}"
+        if high == math.inf:
+            allowed = f"finite and {low:g} or more"
         if not inclusive:
             allowed += ", both excluded"
         raise ValueError(f"{name} is {value:g}, but it must be {allowed}.")
+
+
+def setting(layer, name, value):
+    """A number that a layer keeps as a variable: it can be changed while the model trains."""
+    return layer.add_weight(
+        name=name,
+        shape=(),
+        initializer=keras.initializers.Constant(float(value)),
+        trainable=False,
+    )
 
 
 class Penalty(keras.layers.Layer):
@@ -94,19 +106,12 @@ class Penalty(keras.layers.Layer):
 
     The settings of a penalty are variables: assign to them while the model trains
     (`penalty.beta.assign(0)`), also after it was saved and loaded; nothing is traced again.
+    `settings` holds them by the course's names, such as "beta" or "lam2".
     """
 
     def __init__(self, term, name=None, **kwargs):
         super().__init__(name=name or f"{term}_penalty", **kwargs)
         self.term = keras.metrics.Mean(name=term)
-
-    def _setting(self, name, value):
-        return self.add_weight(
-            name=name,
-            shape=(),
-            initializer=keras.initializers.Constant(float(value)),
-            trainable=False,
-        )
 
     def report(self, images):
         """Count the term of the batch that just passed, of so many images, in the epoch's mean."""
@@ -129,11 +134,15 @@ class KLSparsity(Penalty):
     """
 
     def __init__(self, rho, beta, **kwargs):
-        _check("The target activation rho", rho, 0, 1, inclusive=False)
-        _check("The KL weight beta", beta)
+        check("The target activation rho", rho, 0, 1, inclusive=False)
+        check("The KL weight beta", beta)
         super().__init__("kl", **kwargs)
-        self.rho = self._setting("rho", rho)
-        self.beta = self._setting("beta", beta)
+        self.rho = setting(self, "rho", rho)
+        self.beta = setting(self, "beta", beta)
+
+    @property
+    def settings(self):
+        return {"rho": self.rho, "beta": self.beta}
 
     def call(self, code):
         rho_hat = ops.mean(code, axis=0)
@@ -156,9 +165,13 @@ class L1Sparsity(Penalty):
     """
 
     def __init__(self, lam, **kwargs):
-        _check("The L1 weight lam", lam)
+        check("The L1 weight lam", lam)
         super().__init__("l1", **kwargs)
-        self.lam = self._setting("lam", lam)
+        self.lam = setting(self, "lam", lam)
+
+    @property
+    def settings(self):
+        return {"lam1": self.lam}
 
     def call(self, code):
         self.add_loss(self.lam * ops.mean(ops.sum(ops.abs(code), axis=-1)))
@@ -183,9 +196,13 @@ class L2Penalty(Penalty):
     """
 
     def __init__(self, lam, **kwargs):
-        _check("The L2 weight lam", lam)
+        check("The L2 weight lam", lam)
         super().__init__("l2", **kwargs)
-        self.lam = self._setting("lam", lam)
+        self.lam = setting(self, "lam", lam)
+
+    @property
+    def settings(self):
+        return {"lam2": self.lam}
 
     def call(self, matrices):
         self.add_loss(self.lam * 0.5 * sum(ops.sum(ops.square(matrix)) for matrix in matrices))
@@ -226,22 +243,26 @@ class Autoencoder(keras.Model):
         return [part for part in (self.sparsity, self.l2) if isinstance(part, Penalty)]
 
     def build(self, input_shape):
-        if not self.encoder.built:  # after loading, both are
-            self.encoder.build(input_shape)
-        if not self.decoder.built:
-            self.decoder.build(self.encoder.compute_output_shape(input_shape))
+        code_shape = self.encoder.compute_output_shape(input_shape)
+        shapes = {self.encoder: input_shape, self.sparsity: code_shape, self.decoder: code_shape}
+        for layer, shape in shapes.items():
+            if layer is not None and not layer.built:  # after loading, all are
+                layer.build(shape)
 
     def encode(self, images):
         """The code, (n, units), of images, (n, pixels)."""
         code = self.encoder(as_tensor(images))
         return code if self.sparsity is None else self.sparsity(code)
 
-    def call(self, images):
-        reconstructions = self.decoder(self.encode(images))
+    def decode(self, code):
+        """Reconstructions, (n, pixels), of a code, (n, units)."""
         if self.l2 is not None:
             matrices = self.encoder.kernel, self.decoder.kernel
             self.l2([ops.convert_to_tensor(matrix) for matrix in matrices])
-        return reconstructions
+        return self.decoder(code)
+
+    def call(self, images):
+        return self.decode(self.encode(images))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The loss of a batch while training or evaluating, its penalties reported one by one."""
@@ -267,6 +288,7 @@ def build_autoencoder(
     sparsity=None,
     lam2=None,
     pixels=784,
+    unit_norm=False,
 ):
     """An untrained Autoencoder, pixels → hidden_units → pixels.
 
@@ -278,6 +300,8 @@ def build_autoencoder(
             L1Sparsity(lam), or None.
         lam2: L2 weight λ₂; None leaves the term out, 0 keeps it, switched off.
         pixels: numbers in an image.
+        unit_norm: keep each row of W2, what one unit draws, at length 1, so that no penalty on the
+            code can be dodged by a small code and a large decoder.
 
     Raises:
         ValueError: a setting out of range, or KLSparsity with a code that need not lie between 0
@@ -285,12 +309,20 @@ def build_autoencoder(
     """
     autoencoder = Autoencoder(
         encoder=keras.layers.Dense(hidden_units, activation=activation, name="encoder"),
-        decoder=keras.layers.Dense(pixels, activation=reconstruction_activation, name="decoder"),
+        decoder=keras.layers.Dense(
+            pixels,
+            activation=reconstruction_activation,
+            kernel_constraint=keras.constraints.UnitNorm(axis=1) if unit_norm else None,
+            name="decoder",
+        ),
         sparsity=sparsity,
         l2=None if lam2 is None else L2Penalty(lam2),
         name="autoencoder",
     )
     autoencoder.build((None, pixels))
+    if unit_norm:
+        kernel = autoencoder.decoder.kernel
+        kernel.assign(kernel.constraint(kernel))
     return autoencoder
 
 
@@ -353,6 +385,7 @@ def train(
     batch_size=128,
     seed=0,
     progress=True,
+    callbacks=(),
 ):
     """Compile and fit as derived in lesson 01; returns Keras' History.
 
@@ -365,11 +398,12 @@ def train(
             fewer images the same number of steps passes over them more often.
         seed: of the batches' order. Weights are drawn earlier: keras.utils.set_random_seed.
         progress: show a progress bar, which leaves one line.
+        callbacks: of Keras, such as one that changes a setting after every epoch.
 
     Raises:
         FloatingPointError: the loss is no longer finite.
     """
-    callbacks = [StopIfNotFinite()]
+    callbacks = [StopIfNotFinite(), *callbacks]
     if progress:
         callbacks.append(TqdmCallback(verbose=0, tqdm_class=tqdm, file=sys.stdout))
     autoencoder.compile(

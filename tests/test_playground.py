@@ -16,6 +16,7 @@ import live_pictures
 import live_training
 import playground as playground_module
 from live_training import LiveTraining
+from modern_sparsity import GatedAutoencoder, JumpReLU, RevivingAutoencoder, TopK
 from playground import Playground
 from sparse_autoencoder import KLSparsity, L1Sparsity, build_autoencoder, keras, sse
 
@@ -33,6 +34,29 @@ def kl_model():
 
 def relu_model():
     return build_autoencoder(activation="relu", sparsity=L1Sparsity(0.1), lam2=0.001)
+
+
+def topk_model():
+    return build_autoencoder(300, "linear", "linear", sparsity=TopK(25), unit_norm=True)
+
+
+def jumprelu_model():
+    return build_autoencoder(300, "linear", "linear", sparsity=JumpReLU(0.1), unit_norm=True)
+
+
+def of_layers(kind, sparsity):
+    layers = [keras.layers.Dense(n, name=name) for n, name in ((300, "encoder"), (784, "decoder"))]
+    model = kind(*layers, sparsity)
+    model.build((None, 784))
+    return model
+
+
+def gated_model():
+    return of_layers(GatedAutoencoder, L1Sparsity(0.1))
+
+
+def reviving_model():
+    return of_layers(RevivingAutoencoder, TopK(5))
 
 
 def sequential():
@@ -60,7 +84,10 @@ def same(some, others):
 # The engine
 
 
-@pytest.mark.parametrize("make", [kl_model, relu_model, sequential])
+MODERN = [topk_model, jumprelu_model, gated_model, reviving_model]
+
+
+@pytest.mark.parametrize("make", [kl_model, relu_model, sequential, *MODERN])
 def test_it_trains_like_keras_fit_on_the_same_batches(make, data):
     training = LiveTraining(make(), data, learning_rate=1e-3)
     model = make()
@@ -116,6 +143,30 @@ def test_a_change_is_not_traced_again(training):
     assert training._steps.experimental_get_tracing_count() == 1
 
 
+@pytest.mark.parametrize("make", MODERN)
+def test_todays_models_have_settings_too_and_start_again(make, data):
+    training = LiveTraining(make(), data)
+    training.train(20)
+    before = weights(training)
+    names = [name for name in training.settings if name != "learning_rate"]
+    assert names == {"topk_model": ["k"], "jumprelu_model": ["lam0", "theta"]}.get(
+        make.__name__, ["lam1"] if make is gated_model else ["k"]
+    )
+    for name in names:
+        training.set(**{name: 2})
+    training.train(5)
+    assert training._steps.experimental_get_tracing_count() == 1
+    if "k" in names:
+        training.measure()
+        assert training.active_units.max() == 2
+    for name, value in training.settings.items():
+        training.set(**{name: {"k": 25 if make is topk_model else 5}.get(name, value)})
+    if make in (topk_model, reviving_model):
+        training.reset()
+        training.train(20)
+        assert same(weights(training), before)
+
+
 def test_the_model_and_the_lessons_random_numbers_are_left_alone(data):
     keras.utils.set_random_seed(7)
     model = kl_model()
@@ -158,8 +209,9 @@ def test_settings_stay_when_it_starts_again(training):
     [
         ({"lam1": 1}, "no setting 'lam1', only learning_rate, rho, beta, lam2"),
         ({"rho": 0}, "rho is 0, but it must be between 0 and 1"),
-        ({"beta": -1}, "beta is -1, but it must be 0 or more"),
+        ({"beta": -1}, "beta is -1, but it must be finite and 0 or more"),
         ({"lam2": float("nan")}, "lam2 is nan"),
+        ({"k": 5}, "no setting 'k'"),
     ],
 )
 def test_settings_that_cannot_be(training, settings, message):

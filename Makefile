@@ -29,6 +29,12 @@ test-all: setup ## runs every test
 lessons: setup ## executes every lesson anew, or one: LESSON=01_mse_baseline
 	$(PY) tools/execute_lessons.py $(LESSON)
 
+slides: setup ## makes a deck of slides of every lesson, in build/slides
+	$(PY) -m tools.publish.slides
+
+site: setup ## makes pages to read of every lesson, in build/site
+	$(PY) -m tools.publish.pages
+
 results: setup ## trains the models behind the tables in data/, over seeds
 	$(PY) -m experiments results
 	$(PY) -m studies learning-curve
@@ -55,8 +61,8 @@ lock: ## resolves pyproject.toml into requirements.txt
 	rm -rf .venv-lock
 
 clean: ## removes the environments and what tools left behind
-	rm -rf .venv .venv-bench .venv-lock *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv .venv-bench .venv-lock build *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	find . -name .ipynb_checkpoints -prune -exec rm -rf {} +
 
-.PHONY: help lab setup test test-slow test-all lessons results sweep recording bench bench-playground lock clean
+.PHONY: help lab setup test test-slow test-all lessons slides site results sweep recording bench bench-playground lock clean

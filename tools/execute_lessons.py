@@ -28,6 +28,8 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+# What is written by hand: tags, pictures' descriptions, and what slides and nbgrader need.
+CELL_METADATA = {"tags", "alt", "slideshow", "nbgrader"}
 LINES = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]  # as in matplotlibrc
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -66,7 +68,9 @@ def strip(notebook):
     """Remove widget views and states, progress-bar debris and foreign metadata; returns it."""
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k == "tags"})
+        cell.metadata = nbformat.from_dict(
+            {k: v for k, v in cell.metadata.items() if k in CELL_METADATA}
+        )
         if cell.cell_type != "code":
             continue
         kept = [o for o in cell.outputs if WIDGET_VIEW not in o.get("data", {})]

@@ -117,6 +117,9 @@ def columns(text):
 
 def _tidy(page):
     """Take pandas' styles off its tables, and let every table scroll inside itself."""
+    for head in page.select("thead"):
+        if not head.text.strip():  # Markdown has no table without a head
+            head.decompose()
     for style in page.select("style[scoped]"):
         style.decompose()
     for table in page.select("table"):

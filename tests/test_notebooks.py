@@ -9,7 +9,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from tools.execute_lessons import WIDGET_VIEW, execute, last_states, lessons
+from tools.execute_lessons import WIDGET_VIEW, execute, last_states, lessons, strip
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -67,6 +67,22 @@ def test_committed_pictures_come_from_real_mnist(path):
     assert "digits" not in re.findall(r"(\w+), this run", shown)
     pictures = [output for output in outputs(read(path)) if "image/png" in output.get("data", {})]
     assert len(pictures) >= 4
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS.glob("*.ipynb"), ids=lambda path: path.stem)
+def test_every_picture_is_described_in_words(path):
+    described = []
+    for cell in code_cells(read(path)):
+        pictures = [output for output in cell.outputs if "image/png" in output.get("data", {})]
+        assert len(pictures) <= 1, f"{cell.id}: one description, one picture"
+        if pictures:
+            description = cell.metadata.get("alt", "")
+            assert 60 <= len(description) <= 400, f"{cell.id}: metadata 'alt'"
+            assert not re.match("(an? )?(image|picture|plot|figure)", description, re.I), cell.id
+            described.append(description)
+        else:
+            assert "alt" not in cell.metadata, f"{cell.id} has no picture"
+    assert len(set(described)) == len(described)
 
 
 @each_notebook
@@ -227,6 +243,13 @@ def test_lesson_runs_in_full_on_mnist(path):
 
 def test_the_appendix_runs_with_two_epochs_on_the_digits():
     run_lesson(NOTEBOOKS / "appendix_source_recipe.ipynb", SOURCE="digits", EPOCHS=2)
+
+
+def test_what_is_written_by_hand_outlives_an_execution():
+    notebook = read(LESSONS[0])
+    kept = [dict(cell.metadata) for cell in notebook.cells]
+    notebook.cells[0].metadata["scrolled"] = True
+    assert [dict(cell.metadata) for cell in strip(notebook).cells] == kept
 
 
 def test_progress_bars_leave_their_last_state():

@@ -32,8 +32,6 @@ from tools.publish.lessons import (
     title,
 )
 
-SITE = BUILD / "site"
-
 
 def notebooks():
     """The notebooks that become pages, in the order in which they are read."""
@@ -82,13 +80,17 @@ def explorer_states(explorer):
     return described, states
 
 
-def explorer(cell):
-    """What the page's template needs for a cell that calls SweepExplorer, else None."""
+def explorer(cell, site):
+    """What the page's template needs for a cell that calls SweepExplorer, else None.
+
+    Args:
+        site: the folder of the pages, into which the sweep's pictures are copied.
+    """
     if cell.cell_type != "code" or "SweepExplorer(" not in cell.source:
         return None
     positional, named = explorer_arguments(cell.source)
     sliders, states = explorer_states(SweepExplorer(*positional, **named))
-    folder = SITE / "sweep"
+    folder = site / "sweep"
     folder.mkdir(parents=True, exist_ok=True)
     for state in states.values():
         for kind in ("features", "reconstructions"):
@@ -102,11 +104,12 @@ def explorer(cell):
     return {"id": cell.id, "sliders": sliders, "start": states[start], "data": data}
 
 
-def with_links(page, folder):
+def with_links(page, folder, site):
     """A page, HTML, whose links to files lead to pages, or to copies that lie beside them.
 
     Args:
         folder: that of the file which the page was made of.
+        site: that of the pages.
     """
     pages = {path: f"{path.stem}.html" for path in notebooks()}
     soup = BeautifulSoup(page, features="html.parser")
@@ -122,10 +125,10 @@ def with_links(page, folder):
         if file in pages:
             element[name] = pages[file] + (f"#{place}" if place else "")
             continue
-        copy = SITE / "files" / file.relative_to(ROOT)
+        copy = site / "files" / file.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, copy)
-        element[name] = copy.relative_to(SITE).as_posix()
+        element[name] = copy.relative_to(site).as_posix()
     return str(soup)
 
 
@@ -148,11 +151,11 @@ def styles():
     return [highlighting("default"), Markup(dark), asset("page.css")]
 
 
-def page(path, contents):
+def page(path, contents, site):
     """The HTML of a notebook's page; `contents` as from table_of_contents, in a list."""
     notebook = read(path)
     for cell in notebook.cells:
-        cell.metadata["explorer"] = explorer(cell)
+        cell.metadata["explorer"] = explorer(cell, site)
         cell.metadata["playground"] = "Playground(" in cell.source
     here = [entry["file"] for entry in contents].index(f"{path.stem}.html")
     html = LessonExporter("page").page(
@@ -163,27 +166,34 @@ def page(path, contents):
         before=contents[here - 1] if here else None,
         after=contents[here + 1] if here + 1 < len(contents) else None,
     )
-    return with_links(html, path.parent)
+    return with_links(html, path.parent, site)
 
 
-def front_page(contents):
+def front_page(contents, site):
     """The HTML of the page of contents, which opens with the head of the README."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     head = markdown(readme.split("\n## ")[0])
     template = LessonExporter("page").environment.get_template("contents.html.j2")
     course = {"title": re.match("# (.*)", readme)[1], "styles": styles()}
-    return with_links(template.render(course=course, head=head, contents=contents), ROOT)
+    html = template.render(course=course, head=head, contents=contents)
+    return with_links(html, ROOT, site)
+
+
+def make(site):
+    """Write all pages into a folder, which is emptied first; returns their paths."""
+    shutil.rmtree(site, ignore_errors=True)
+    site.mkdir(parents=True)
+    contents = list(table_of_contents())
+    made = {"index": front_page(contents, site)}
+    made |= {path.stem: page(path, contents, site) for path in notebooks()}
+    for name, html in made.items():
+        (site / f"{name}.html").write_text(html, encoding="utf-8")
+    return [site / f"{name}.html" for name in made]
 
 
 def main():
-    shutil.rmtree(SITE, ignore_errors=True)
-    SITE.mkdir(parents=True)
-    contents = list(table_of_contents())
-    made = {f"{path.stem}.html": page(path, contents) for path in notebooks()}
-    made["index.html"] = front_page(contents)
-    for name, html in made.items():
-        (SITE / name).write_text(html, encoding="utf-8")
-    print(f"{len(made)} pages: open {(SITE / 'index.html').relative_to(ROOT)} in a browser")
+    front, *others = make(BUILD / "site")
+    print(f"{len(others)} pages and their contents: open {front.relative_to(ROOT)} in a browser")
 
 
 if __name__ == "__main__":

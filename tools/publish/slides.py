@@ -18,7 +18,16 @@ lists and predictions are always shown, folded answers move to the speaker view.
 import copy
 import re
 
-from tools.publish.lessons import BUILD, LessonExporter, asset, highlighting, lessons, read, title
+from tools.publish.lessons import (
+    BUILD,
+    ROOT,
+    LessonExporter,
+    asset,
+    highlighting,
+    lessons,
+    read,
+    title,
+)
 
 NEVER = {"parameters", "imports", "check-why", "check", "playground-run", "next"}
 PREDICT = "**Predict"
@@ -152,13 +161,18 @@ def deck(path):
     )
 
 
-def main():
-    folder = BUILD / "slides"
+def make(folder):
+    """Write the deck of every lesson into a folder; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    for path in lessons():
-        file = folder / f"{path.stem}.html"
+    files = [folder / f"{path.stem}.html" for path in lessons()]
+    for path, file in zip(lessons(), files, strict=True):
         file.write_text(deck(path), encoding="utf-8")
-        print(f"{file.relative_to(BUILD.parent)}: {file.stat().st_size / 1000:.0f} KB")
+    return files
+
+
+def main():
+    for file in make(BUILD / "slides"):
+        print(f"{file.relative_to(ROOT)}: {file.stat().st_size / 1000:.0f} KB")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ import numpy as np
 # makes zeros (TopK, JumpReLU, Gated).
 ACTIVE = {"sigmoid": 0.5, "relu": 0.0, "linear": 0.0}
 PROBE_C = (0.1, 1, 10)  # among which the probe's inverse regularisation is chosen
-DEAD = {"sigmoid": 0.1, "relu": 0.0, "linear": 0.0}  # a unit is dead if no image brings it above this
+# A unit is dead if no image brings it above this.
+DEAD = {"sigmoid": 0.1, "relu": 0.0, "linear": 0.0}
 
 
 def mean_sse(images, reconstructions):

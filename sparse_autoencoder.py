@@ -289,6 +289,7 @@ def build_autoencoder(
     lam2=None,
     pixels=784,
     unit_norm=False,
+    kind=None,
 ):
     """An untrained Autoencoder, pixels → hidden_units → pixels.
 
@@ -302,12 +303,13 @@ def build_autoencoder(
         pixels: numbers in an image.
         unit_norm: keep each row of W2, what one unit draws, at length 1, so that no penalty on the
             code can be dodged by a small code and a large decoder.
+        kind: another class than Autoencoder, made of the same four parts.
 
     Raises:
         ValueError: a setting out of range, or KLSparsity with a code that need not lie between 0
             and 1.
     """
-    autoencoder = Autoencoder(
+    autoencoder = (kind or Autoencoder)(
         encoder=keras.layers.Dense(hidden_units, activation=activation, name="encoder"),
         decoder=keras.layers.Dense(
             pixels,

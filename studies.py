@@ -1,10 +1,15 @@
-"""The long measurements of lesson 05, over seeds: two tables in data/.
+"""The long measurements of lessons 05 and 07, over seeds: tables in data/.
 
     python -m studies learning-curve    # how good is a code with few labels, and with many?
     python -m studies initialisation    # do an encoder's weights help a classifier to start?
+    python -m studies modern            # L1, KLD, TopK, JumpReLU and Gated at the same L0
+    python -m studies known-features    # which of them finds features that are known?
+    python -m studies k-sparse          # the k-sparse paper's row of MNIST
 
 Needs real MNIST. Tables are resumable, as those of experiments.py.
 """
+
+import time
 
 import numpy as np
 
@@ -130,7 +135,153 @@ def initialisation(setting, seed, data):
     return rows, {}
 
 
+# Lesson 07: today's sparse autoencoders, at the same L0
+
+UNITS, EPOCHS = 1000, 6
+STRENGTHS = {  # what sets how sparse a code is: λ₁, ρ, k, λ₀ and λ₁
+    "L1": (0.1, 0.3, 0.6, 1.0),
+    "KLD": (0.05, 0.1, 0.2, 0.4),
+    "TopK": (10, 25, 50, 100),
+    "JumpReLU": (0.03, 0.1, 0.3, 1.0),
+    "Gated": (0.5, 1.0, 2.0, 4.0),
+}
+MODERN = {f"{way} {s:g}": (way, s) for way, strengths in STRENGTHS.items() for s in strengths}
+REVIVALS = {  # of a TopK model with k = 25 → how it starts, anneals and revives
+    "TopK 25, random start": {"tied": False},
+    "TopK 25, annealed": {"anneal_from": 200},
+    "TopK 25, auxiliary loss": {"revive": True},
+    "TopK 25, annealed, auxiliary loss": {"anneal_from": 200, "revive": True},
+}
+
+
+def modern_model(way, strength, units=UNITS, pixels=784, revive=False, beta=3.0, lam2=0.001):
+    """An untrained autoencoder of one of the five ways, with a linear reconstruction.
+
+    Args:
+        way: a key of STRENGTHS. strength: λ₁, ρ, k, λ₀ or λ₁.
+        revive: with a loss that trains dead units; TopK only.
+        beta, lam2: KL weight and L2 weight; KLD only.
+    """
+    from modern_sparsity import GatedAutoencoder, JumpReLU, RevivingAutoencoder, TopK
+    from sparse_autoencoder import KLSparsity, L1Sparsity, build_autoencoder
+
+    size = {"hidden_units": units, "pixels": pixels, "reconstruction_activation": "linear"}
+    if way == "KLD":  # whose code has a fixed scale, so that the decoder needs a free one
+        return build_autoencoder(sparsity=KLSparsity(strength, beta), lam2=lam2, **size)
+    layer = {"L1": L1Sparsity, "TopK": TopK, "JumpReLU": JumpReLU, "Gated": L1Sparsity}[way]
+    return build_autoencoder(
+        activation="relu" if way == "L1" else "linear",
+        sparsity=layer(strength),
+        unit_norm=True,
+        kind={"Gated": GatedAutoencoder}.get(way, RevivingAutoencoder if revive else None),
+        **size,
+    )
+
+
+def train_modern(model, images, validation, epochs=EPOCHS, tied=True, anneal_from=None, **settings):
+    """Train a model of modern_model; returns it.
+
+    Args:
+        images, validation: (n, pixels).
+        tied: start the encoder as the transpose of the decoder (not for a sigmoid code).
+        anneal_from: k of a TopK model in the first epoch; its own after half of the epochs.
+        settings: of sparse_autoencoder.train.
+    """
+    from modern_sparsity import Anneal, start_tied
+    from sparse_autoencoder import train
+
+    if tied and model.encoder.activation.__name__ != "sigmoid":
+        start_tied(model, images)
+    anneal = [Anneal(model.sparsity, anneal_from, epochs // 2)] if anneal_from else []
+    settings = {"learning_rate": 1e-3, "progress": False} | settings
+    train(model, images, validation, epochs, callbacks=anneal, **settings)
+    return model
+
+
+def figures_of(model, images):
+    """Today's figures of a code, on images, (n, pixels), as a dict.
+
+    Units of a sigmoid code that are not active are set to 0 first, as in the other ways.
+    """
+    code, activation = model.encode(images).numpy(), model.encoder.activation.__name__
+    kept = np.where(code > measures.ACTIVE[activation], code, 0)
+    drawn = model.decoder(kept).numpy()
+    return {
+        "l0": measures.active_units(code, activation).mean(),
+        "fvu": measures.unexplained_variance(images, drawn),
+        "size": measures.size_of_reconstructions(images, drawn),
+        "dead": 100 * measures.dead_units(code, activation).mean(),
+    }
+
+
+def modern(setting, seed, data):
+    """Today's figures on test images, and a probe with ten labels per class."""
+    way, strength = MODERN.get(setting, ("TopK", 25))
+    more = dict(REVIVALS.get(setting, {}))
+    model = modern_model(way, strength, revive=more.pop("revive", False))
+    start = time.perf_counter()
+    train_modern(model, data.x_train, data.x_validation, seed=seed, **more)
+    row = {"setting": setting, "seed": seed, "way": way, "strength": strength}
+    row["seconds"] = time.perf_counter() - start
+    row |= figures_of(model, data.x_test)
+    codes = (model.encode(x).numpy() for x in (data.x_train, data.x_test))
+    x, x_test = codes
+    accuracies = measures.linear_probe(x, data.y_train, x_test, data.y_test, 10, 5, seed)
+    return [row | {"probe_10": 100 * accuracies.mean()}], {}
+
+
+# Lesson 07: features that are known
+
+KNOWN_STRENGTHS = {
+    "L1": (0.1, 0.15, 0.2, 0.4),
+    "KLD": (0.01, 0.02, 0.05, 0.1),
+    "TopK": (3, 5, 8, 16),
+    "JumpReLU": (0.03, 0.05, 0.1, 0.2),
+    "Gated": (0.3, 0.6, 1.0, 2.0),
+}
+KNOWN = {f"{w} {s:g}": (w, s) for w, strengths in KNOWN_STRENGTHS.items() for s in strengths}
+
+
+def known_features(features=256, dimensions=64, examples=20_000, active=5, seed=0):
+    """Examples made of known features, more of them than dimensions ("superposition").
+
+    Args:
+        active: features in an example, on average; each with a size between 0.5 and 1.5.
+
+    Returns:
+        (examples, dimensions), and the features, (features, dimensions), of length 1.
+    """
+    rng = np.random.default_rng(seed)
+    directions = rng.normal(size=(features, dimensions))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    sizes = rng.uniform(0.5, 1.5, (examples, features))
+    sizes *= rng.random((examples, features)) < active / features
+    return np.float32(sizes @ directions), np.float32(directions)
+
+
+def recovery(features, decoder):
+    """For each known feature, the cosine to the most similar row of W2: (features,)."""
+    lengths = np.linalg.norm(decoder, axis=1, keepdims=True)
+    return (features @ (decoder / np.maximum(lengths, 1e-12)).T).max(axis=1)
+
+
+def known(setting, seed, data):
+    """How well one way recovers known features; `data` is not used."""
+    way, strength = KNOWN[setting]
+    examples, features = known_features(seed=seed)
+    size = {"units": len(features), "pixels": examples.shape[1]}
+    model = modern_model(way, strength, **size, beta=0.2, lam2=1e-4)  # examples are smaller
+    validation = examples[-2000:]
+    train_modern(
+        model, examples[:-2000], validation, 10, steps_per_epoch=400, learning_rate=3e-3, seed=seed
+    )
+    row = {"setting": setting, "seed": seed, "way": way, "strength": strength}
+    row["cosine"] = recovery(features, model.decoder.kernel.numpy()).mean()
+    return [row | figures_of(model, validation)], {}
+
+
 CURVE_COLUMNS = ["setting", "seed", "labels_per_class", "accuracy"]
+MODERN_COLUMNS = ["setting", "seed", "way", "strength", "l0", "fvu", "size", "dead"]
 TABLES = {
     "learning-curve": runs.Table(
         DATA / "learning_curve.csv", CURVE_COLUMNS, FEATURES, 5, learning_curve
@@ -141,6 +292,16 @@ TABLES = {
         STARTS,
         5,
         initialisation,
+    ),
+    "modern": runs.Table(
+        DATA / "modern.csv",
+        [*MODERN_COLUMNS, "probe_10", "seconds"],
+        [*MODERN, *REVIVALS],
+        3,
+        modern,
+    ),
+    "known-features": runs.Table(
+        DATA / "known_features.csv", [*MODERN_COLUMNS, "cosine"], list(KNOWN), 5, known
     ),
 }
 

@@ -44,19 +44,14 @@ def jumprelu_model():
     return build_autoencoder(300, "linear", "linear", sparsity=JumpReLU(0.1), unit_norm=True)
 
 
-def of_layers(kind, sparsity):
-    layers = [keras.layers.Dense(n, name=name) for n, name in ((300, "encoder"), (784, "decoder"))]
-    model = kind(*layers, sparsity)
-    model.build((None, 784))
-    return model
-
-
 def gated_model():
-    return of_layers(GatedAutoencoder, L1Sparsity(0.1))
+    return build_autoencoder(
+        300, "linear", "linear", sparsity=L1Sparsity(0.1), kind=GatedAutoencoder
+    )
 
 
 def reviving_model():
-    return of_layers(RevivingAutoencoder, TopK(5))
+    return build_autoencoder(300, "linear", "linear", sparsity=TopK(5), kind=RevivingAutoencoder)
 
 
 def sequential():

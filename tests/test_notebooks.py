@@ -69,7 +69,7 @@ def test_committed_pictures_come_from_real_mnist(path):
     assert len(pictures) >= 4
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS.glob("*.ipynb"), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_every_picture_is_described_in_words(path):
     described = []
     for cell in code_cells(read(path)):

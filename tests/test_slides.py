@@ -174,8 +174,8 @@ def test_folded_answers_move_to_the_speaker():
 
 
 def test_sentences_end_where_a_new_one_begins():
-    assert slides.first_sentence("Of 0.5 or e.g. that. Then.") == "Of 0.5 or e.g. that."
-    assert slides.first_sentence("Is it? *No.*") == "Is it?"
-    assert slides.first_sentence("No stop") == "No stop"
+    assert lessons.first_sentence("Of 0.5 or e.g. that. Then.") == "Of 0.5 or e.g. that."
+    assert lessons.first_sentence("Is it? *No.*") == "Is it?"
+    assert lessons.first_sentence("No stop") == "No stop"
     question = "**Question:** it is. Or not? You will see."
-    assert slides.first_sentence(question) == "**Question:** it is. Or not?"
+    assert lessons.first_sentence(question) == "**Question:** it is. Or not?"

@@ -33,6 +33,15 @@ def title(notebook):
     return re.match(r"# (.*)", notebook.cells[0].source)[1]
 
 
+def first_sentence(paragraph):
+    """Up to the first full stop, question or exclamation mark that a new sentence follows; the
+    lesson's question in full."""
+    if paragraph.startswith("**Question"):
+        return paragraph[: paragraph.rindex("?") + 1]
+    found = re.match(r"(.+?[.?!][*\")]*)(?=\s+[A-Z*(\"]|$)", " ".join(paragraph.split()))
+    return found[1] if found else paragraph
+
+
 def asset(name):
     """The text of a file beside this module, to be put into a page as it is."""
     return Markup((HERE / name).read_text(encoding="utf-8"))
@@ -69,9 +78,11 @@ class Renderer(IPythonRenderer):
         return f'<span class="scroll formula" tabindex="0">{mathml(body, "block")}</span>'
 
 
-def markdown(source):
-    """Markdown text as HTML."""
-    renderer = Renderer(escape=False, exclude_anchor_links=True)
+def markdown(source, folder=NOTEBOOKS):
+    """Markdown text as HTML, its pictures in it; `folder` is where their paths start."""
+    renderer = Renderer(
+        escape=False, exclude_anchor_links=True, embed_images=True, path=str(folder)
+    )
     return MarkdownWithMath(renderer=renderer).render(source)
 
 

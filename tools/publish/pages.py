@@ -25,6 +25,7 @@ from tools.publish.lessons import (
     ROOT,
     LessonExporter,
     asset,
+    first_sentence,
     highlighting,
     lessons,
     markdown,
@@ -113,22 +114,18 @@ def with_links(page, folder, site):
     """
     pages = {path: f"{path.stem}.html" for path in notebooks()}
     soup = BeautifulSoup(page, features="html.parser")
-    for element, name in [
-        *((a, "href") for a in soup.select("main a[href]")),
-        *((img, "src") for img in soup.select("main img[src]")),
-    ]:
-        link, _, place = element[name].partition("#")
-        ours = link in pages.values() or link.startswith("sweep/")
-        if not link or ours or re.match(r"[a-z]+:", link):
+    for element in soup.select("main a[href]"):
+        link, _, place = element["href"].partition("#")
+        if not link or link in pages.values() or re.match(r"[a-z]+:", link):
             continue
         file = Path(os.path.normpath(folder / link))
         if file in pages:
-            element[name] = pages[file] + (f"#{place}" if place else "")
+            element["href"] = pages[file] + (f"#{place}" if place else "")
             continue
         copy = site / "files" / file.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, copy)
-        element[name] = copy.relative_to(site).as_posix()
+        element["href"] = copy.relative_to(site).as_posix()
     return str(soup)
 
 
@@ -136,7 +133,8 @@ def table_of_contents():
     """For each page: file, title, question, and the minutes it takes, from the notebook's head."""
     for path in notebooks():
         head = read(path).cells[0].source
-        question = re.search(r"\*\*Question:\*\* (.*?\?)(?= [A-Z]|$)", head, re.M)[1]
+        asks = re.search(r"^\*\*Question:\*\* .*", head, re.M)[0]
+        question = first_sentence(asks).partition(" ")[2]
         time = re.search(r"^\| Time \| (.*) \|$", head, re.M)[1]
         yield {
             "file": f"{path.stem}.html",
@@ -172,7 +170,7 @@ def page(path, contents, site):
 def front_page(contents, site):
     """The HTML of the page of contents, which opens with the head of the README."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    head = markdown(readme.split("\n## ")[0])
+    head = markdown(readme.split("\n## ")[0], ROOT)
     template = LessonExporter("page").environment.get_template("contents.html.j2")
     course = {"title": re.match("# (.*)", readme)[1], "styles": styles()}
     html = template.render(course=course, head=head, contents=contents)

@@ -23,6 +23,7 @@ from tools.publish.lessons import (
     ROOT,
     LessonExporter,
     asset,
+    first_sentence,
     highlighting,
     lessons,
     read,
@@ -109,15 +110,6 @@ def text(cell):
     if own is not None and not told:
         kept.insert(1, own)
     return "\n\n".join(filter(None, kept)), answers
-
-
-def first_sentence(paragraph):
-    """Up to the first full stop, question or exclamation mark that a new sentence follows; the
-    lesson's question in full."""
-    if paragraph.startswith("**Question"):
-        return paragraph[: paragraph.rindex("?") + 1]
-    found = re.match(r"(.+?[.?!][*\")]*)(?=\s+[A-Z*(\"]|$)", " ".join(paragraph.split()))
-    return found[1] if found else paragraph
 
 
 def as_slides(notebook):

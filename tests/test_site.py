@@ -108,6 +108,18 @@ def test_formulas_are_drawn(stem, site, page):
         assert "\\" not in text and "$" not in text, text
 
 
+def test_answers_are_folded_until_they_are_asked_for(site, page):
+    page.goto((site / "03_kl_sparsity.html").as_uri())
+    box = page.locator("#playground-experiments")
+    folded = box.locator("details")
+    assert folded.count() == 3
+    closed = box.inner_text()
+    for number in range(3):
+        folded.nth(number).locator("summary").press("Enter")
+    opened = box.inner_text()
+    assert len(opened) > 1.5 * len(closed), "the answers are as long as the questions"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_light_and_dark_can_be_read(scheme, site, page):
     page.emulate_media(color_scheme=scheme)
@@ -219,6 +231,13 @@ def test_links_to_files_lead_to_copies_beside_the_page(tmp_path):
         "06_tradeoff.html#check",
     ]
     assert (tmp_path / "files" / "LICENSE").read_bytes() == (lessons.ROOT / "LICENSE").read_bytes()
+
+
+def test_a_folded_hint_keeps_its_text_inside():
+    source = "<details>\n<summary>Hint</summary>\n\nUse $\\rho$.\n\n</details>\n\nGo on."
+    html = BeautifulSoup(lessons.markdown(source), "html.parser")
+    assert "Use" in html.details.text and html.details.math
+    assert "Go on" not in html.details.text
 
 
 def test_the_size_of_a_picture_is_read_from_its_bytes():

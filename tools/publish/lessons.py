@@ -71,6 +71,13 @@ class Renderer(IPythonRenderer):
         kind = ' class="predict"' if text.startswith("<strong>Predict") else ""
         return f"<p{kind}>{text}</p>\n"
 
+    # An open tag, such as that of a folded hint: embedding pictures would close it.
+    def inline_html(self, html):
+        return html
+
+    def block_html(self, html):
+        return html + "\n"
+
     def inline_math(self, body):
         return mathml(body)
 

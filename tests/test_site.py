@@ -238,6 +238,7 @@ def test_a_folded_hint_keeps_its_text_inside():
     html = BeautifulSoup(lessons.markdown(source), "html.parser")
     assert "Use" in html.details.text and html.details.math
     assert "Go on" not in html.details.text
+    assert "<math" in lessons.markdown("<details><summary>Hint</summary>$x$.</details>")
 
 
 def test_the_size_of_a_picture_is_read_from_its_bytes():

@@ -75,8 +75,8 @@ class Renderer(IPythonRenderer):
     def inline_html(self, html):
         return html
 
-    def block_html(self, html):
-        return html + "\n"
+    def block_html(self, html):  # in which Jupyter sets formulas as well
+        return re.sub(r"\$(.+?)\$", lambda found: mathml(found[1]), html) + "\n"
 
     def inline_math(self, body):
         return mathml(body)

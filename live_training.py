@@ -30,12 +30,14 @@ class LiveTraining:
         learning_rate: of Adam.
         seed: of the first weights and of the batches' order.
         batch_size: images in a step.
+        start: function of the copy and the training images that sets first weights of its own,
+            such as modern_sparsity.start_tied; by default the layers draw theirs.
 
     Raises:
         ValueError: the model has no encoder that could be found, or reads other images.
     """
 
-    def __init__(self, model, data, learning_rate=3e-3, seed=0, batch_size=128):
+    def __init__(self, model, data, learning_rate=3e-3, seed=0, batch_size=128, start=None):
         self.model = _untrained_copy(model, data.x_train.shape[1])
         self.model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=sse)
         self.model.optimizer.build(self.model.trainable_variables)
@@ -49,6 +51,7 @@ class LiveTraining:
         settings = [id(variable) for variable in self._variables.values()]
         self._weights = [v for v in self.model.weights if id(v) not in settings]
         self._start = [variable.numpy() for variable in self._weights]
+        self._set_start = start or (lambda model, images: None)
         self.seed = seed
         self.reset()
 
@@ -98,6 +101,7 @@ class LiveTraining:
         for variable, start in zip(self._weights, self._start, strict=True):
             # What no initializer draws, such as a threshold, starts where the copy did.
             variable.assign(drawn.get(id(variable), start))
+        self._set_start(self.model, self._images)
         for variable in self.model.optimizer.variables:
             if variable is not self.model.optimizer.learning_rate:
                 variable.assign(ops.zeros_like(variable))

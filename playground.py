@@ -97,6 +97,7 @@ class Playground:
         learning_rate: of Adam, at the start.
         seed: of the first weights and of the batches' order.
         idle_minutes: it pauses by itself when nothing was touched for so long.
+        start: sets first weights of its own: see LiveTraining.
 
     Raises:
         ValueError: the model has no such setting, or does not fit the images.
@@ -112,8 +113,9 @@ class Playground:
         learning_rate=3e-3,
         seed=0,
         idle_minutes=10,
+        start=None,
     ):
-        self.training = LiveTraining(model, data, learning_rate, seed)
+        self.training = LiveTraining(model, data, learning_rate, seed, start=start)
         unknown = [name for name in sliders if name not in self.training.settings]
         if unknown:
             self.training.set(**{unknown[0]: 0})  # raises, with the reason

@@ -140,7 +140,7 @@ def initialisation(setting, seed, data):
 UNITS, EPOCHS = 1000, 6
 STRENGTHS = {  # what sets how sparse a code is: λ₁, ρ, k, λ₀ and λ₁
     "L1": (0.1, 0.3, 0.6, 1.0),
-    "KLD": (0.05, 0.1, 0.2, 0.4),
+    "KLD": (0.01, 0.02, 0.05, 0.1),
     "TopK": (10, 25, 50, 100),
     "JumpReLU": (0.03, 0.1, 0.3, 1.0),
     "Gated": (0.5, 1.0, 2.0, 4.0),
@@ -154,27 +154,33 @@ REVIVALS = {  # of a TopK model with k = 25 → how it starts, anneals and reviv
 }
 
 
-def modern_model(way, strength, units=UNITS, pixels=784, revive=False, beta=3.0, lam2=0.001):
-    """An untrained autoencoder of one of the five ways, with a linear reconstruction.
+LESSON_03 = {"beta": 3.0, "lam2": 0.003, "reconstruction_activation": "sigmoid"}
+
+
+def modern_model(way, strength, units=UNITS, pixels=784, revive=False, kl=LESSON_03):
+    """An untrained autoencoder of one of the five ways; reconstructions are linear but for KLD.
 
     Args:
         way: a key of STRENGTHS. strength: λ₁, ρ, k, λ₀ or λ₁.
         revive: with a loss that trains dead units; TopK only.
-        beta, lam2: KL weight and L2 weight; KLD only.
+        kl: KL weight, L2 weight and reconstruction of KLD, which keeps those of lesson 03.
     """
     from modern_sparsity import GatedAutoencoder, JumpReLU, RevivingAutoencoder, TopK
     from sparse_autoencoder import KLSparsity, L1Sparsity, build_autoencoder
 
-    size = {"hidden_units": units, "pixels": pixels, "reconstruction_activation": "linear"}
-    if way == "KLD":  # whose code has a fixed scale, so that the decoder needs a free one
-        return build_autoencoder(sparsity=KLSparsity(strength, beta), lam2=lam2, **size)
+    if way == "KLD":
+        sparsity, rest = KLSparsity(strength, kl["beta"]), {**kl}
+        rest.pop("beta")
+        return build_autoencoder(units, sparsity=sparsity, pixels=pixels, **rest)
     layer = {"L1": L1Sparsity, "TopK": TopK, "JumpReLU": JumpReLU, "Gated": L1Sparsity}[way]
     return build_autoencoder(
+        units,
         activation="relu" if way == "L1" else "linear",
+        reconstruction_activation="linear",
         sparsity=layer(strength),
+        pixels=pixels,
         unit_norm=True,
         kind={"Gated": GatedAutoencoder}.get(way, RevivingAutoencoder if revive else None),
-        **size,
     )
 
 
@@ -190,10 +196,12 @@ def train_modern(model, images, validation, epochs=EPOCHS, tied=True, anneal_fro
     from modern_sparsity import Anneal, start_tied
     from sparse_autoencoder import train
 
-    if tied and model.encoder.activation.__name__ != "sigmoid":
+    of_lesson_03 = model.encoder.activation.__name__ == "sigmoid"
+    if tied and not of_lesson_03:
         start_tied(model, images)
     anneal = [Anneal(model.sparsity, anneal_from, epochs // 2)] if anneal_from else []
-    settings = {"learning_rate": 1e-3, "progress": False} | settings
+    learning_rate = 3e-3 if of_lesson_03 else 1e-3
+    settings = {"learning_rate": learning_rate, "progress": False} | settings
     train(model, images, validation, epochs, callbacks=anneal, **settings)
     return model
 
@@ -270,7 +278,9 @@ def known(setting, seed, data):
     way, strength = KNOWN[setting]
     examples, features = known_features(seed=seed)
     size = {"units": len(features), "pixels": examples.shape[1]}
-    model = modern_model(way, strength, **size, beta=0.2, lam2=1e-4)  # examples are smaller
+    # Examples are no pixels, and smaller than images: so are the weights of KLD's penalties.
+    kl = {"beta": 0.2, "lam2": 1e-4, "reconstruction_activation": "linear"}
+    model = modern_model(way, strength, **size, kl=kl)
     validation = examples[-2000:]
     train_modern(
         model, examples[:-2000], validation, 10, steps_per_epoch=400, learning_rate=3e-3, seed=seed

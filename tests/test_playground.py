@@ -16,7 +16,7 @@ import live_pictures
 import live_training
 import playground as playground_module
 from live_training import LiveTraining
-from modern_sparsity import GatedAutoencoder, JumpReLU, RevivingAutoencoder, TopK
+from modern_sparsity import GatedAutoencoder, JumpReLU, RevivingAutoencoder, TopK, start_tied
 from playground import Playground
 from sparse_autoencoder import KLSparsity, L1Sparsity, build_autoencoder, keras, sse
 
@@ -191,6 +191,15 @@ def test_the_start_depends_on_the_seed_alone(data):
     assert not same(weights(training), start)
     model.set_weights([0 * value for value in model.get_weights()])  # trained or not
     assert same(weights(LiveTraining(kl_model(), data, seed=3)), start)
+
+
+def test_a_start_of_its_own_is_come_back_to(data):
+    training = LiveTraining(topk_model(), data, start=start_tied)
+    first = weights(training)
+    np.testing.assert_array_equal(first[0], first[2].T)
+    training.train(3)
+    training.reset()
+    assert same(weights(training), first)
 
 
 def test_settings_stay_when_it_starts_again(training):

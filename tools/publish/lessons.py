@@ -68,7 +68,7 @@ class Renderer(IPythonRenderer):
     """Markdown to HTML, with formulas as MathML, which browsers draw without any help."""
 
     def paragraph(self, text):
-        kind = ' class="predict"' if text.startswith("<strong>Predict") else ""
+        kind = ' class="predict"' if re.match("<strong>(Predict|Find)", text) else ""
         return f"<p{kind}>{text}</p>\n"
 
     # An open tag, such as that of a folded hint: embedding pictures would close it.

@@ -3,7 +3,7 @@
     python -m tools.publish.pages
 
 They need neither a kernel nor a network. A cell that calls SweepExplorer becomes sliders over the
-committed sweep, with the values and words of the widget; a playground is told where it runs.
+committed sweep, with the values and words of the widget; of a playground it is said where it runs.
 """
 
 import ast
@@ -154,7 +154,7 @@ def page(path, contents, site):
     notebook = read(path)
     for cell in notebook.cells:
         cell.metadata["explorer"] = explorer(cell, site)
-        cell.metadata["playground"] = "Playground(" in cell.source
+        cell.metadata["playground"] = cell.id == "playground-run"
     here = [entry["file"] for entry in contents].index(f"{path.stem}.html")
     html = LessonExporter("page").page(
         notebook,

@@ -99,7 +99,7 @@ def text(cell):
             if kept:
                 break  # a second section of the same cell
             kept.append(block)
-        elif block.startswith(("$$", PREDICT)) or re.match(r"\|.*\w.*\|\n", block):
+        elif block.startswith(("$$", PREDICT, "**Find")) or re.match(r"\|.*\w.*\|\n", block):
             kept.append(block)
         elif re.match(r"(-|\d+\.) ", block):
             if own is None:

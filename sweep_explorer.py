@@ -123,6 +123,7 @@ class SweepExplorer:
         from PIL import Image
 
         names = list(self._sliders)[:2]
+        names.sort(key=lambda name: len(self._sliders[name].options))  # wider than high
         choices = [[value for _, value in self._sliders[name].options] for name in names]
         rows, columns = choices if len(names) == 2 else ([None], choices[0])
         width, height = FIGURE_SIZES["large"]

@@ -58,3 +58,10 @@ def test_the_still_picture_has_a_tile_for_every_model(explorer):
     pictures = {np.asarray(ax.images[0].get_array()).tobytes() for ax in fig.axes}
     assert len(pictures) == 21
     plt.close(fig)
+
+
+def test_the_still_picture_is_wider_than_high():
+    fig = SweepExplorer(sliders=("lam1", "lam2"), activation="relu").still()
+    names = [ax.get_xlabel() for ax in fig.axes if ax.get_xlabel()]
+    assert len(names) == 8 and all(name.startswith("λ₁") for name in names)
+    plt.close(fig)

@@ -31,6 +31,7 @@ METADATA = {
 # What is written by hand: tags, pictures' descriptions, and what slides and nbgrader need.
 CELL_METADATA = {"tags", "alt", "slideshow", "nbgrader"}
 LINES = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]  # as in matplotlibrc
+PEAK_MEMORY = "import resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -128,13 +129,19 @@ def main():
                 f"There is no {path.name} in notebooks/: name a lesson, such as 01_mse_baseline."
             )
         start = time.perf_counter()
+        notebook = nbformat.read(path, as_version=4)
+        notebook.cells.append(nbformat.v4.new_code_cell(PEAK_MEMORY))
         try:
-            notebook = execute(nbformat.read(path, as_version=4))
+            notebook = execute(notebook)
         except CellExecutionError as error:
             sys.exit(f"{path.name} stopped with an error, and was left as it was:\n{error}")
+        megabytes = int(notebook.cells.pop().outputs[0].text) / 1024
         nbformat.write(notebook, path)
-        kilobytes = path.stat().st_size / 1000
-        print(f"{path.name}: {time.perf_counter() - start:.0f} s, {kilobytes:.0f} KB", flush=True)
+        print(
+            f"{path.name}: {time.perf_counter() - start:.0f} s, the kernel took up to "
+            f"{megabytes:,.0f} MB; the file has {path.stat().st_size / 1000:.0f} KB",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -39,6 +39,9 @@ results: setup ## trains the models behind the tables in data/, over seeds
 	$(PY) -m experiments results
 	$(PY) -m studies learning-curve
 	$(PY) -m studies initialisation
+	$(PY) -m studies modern
+	$(PY) -m studies known-features
+	$(PY) -m studies k-sparse
 
 sweep: setup ## trains the grid behind data/sweep.csv; on a Dask cluster: SCHEDULER=tcp://...
 	$(PY) -m experiments sweep $(if $(SCHEDULER),--scheduler $(SCHEDULER))

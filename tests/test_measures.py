@@ -184,3 +184,27 @@ def test_a_row_of_the_scorecard_measures_the_test_images():
 
 def test_features_that_are_no_code_have_no_units_to_count():
     assert set(scored(activation=None)[0]) == {"seconds", "probe_10", "probe_100"}
+
+
+def test_unexplained_variance_is_1_for_the_mean_image_and_0_for_the_images():
+    images = np.random.default_rng(0).random((50, 12))
+    mean = np.tile(images.mean(axis=0), (50, 1))
+    assert measures.unexplained_variance(images, images) == 0
+    assert measures.unexplained_variance(images, mean) == pytest.approx(1)
+    half = (images + mean) / 2
+    assert measures.unexplained_variance(images, half) == pytest.approx(0.25)
+
+
+def test_size_tells_by_which_factor_images_come_back_about_the_mean():
+    rng = np.random.default_rng(0)
+    images = rng.random((400, 12))
+    mean = images.mean(axis=0)
+    for factor in (0.7, 1, 1.3):
+        drawn = mean + factor * (images - mean)
+        assert measures.size_of_reconstructions(images, drawn) == pytest.approx(factor)
+    # The best scale, found by trying: it undoes the size where the error is no mere scale.
+    drawn = mean + 0.8 * (images - mean) + 0.05 * rng.normal(size=images.shape)
+    gamma = measures.size_of_reconstructions(images, drawn)
+    tries = np.linspace(0.5, 1.5, 1001)
+    errors = [np.square(images - mean - (drawn - mean) / g).sum() for g in tries]
+    assert tries[np.argmin(errors)] == pytest.approx(gamma, abs=2e-3)

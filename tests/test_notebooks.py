@@ -147,9 +147,10 @@ def test_links_to_files_resolve(path):
 def derived(lesson):
     """The functions and classes that a lesson derives, defined on their own."""
     cells = code_cells(read(NOTEBOOKS / f"{lesson}.ipynb"))
-    from sparse_autoencoder import keras, tf
+    from sparse_autoencoder import Autoencoder, keras, sse, tf
 
     names = {"keras": keras, "tf": tf, "ops": keras.ops, "np": np}
+    names |= {"Autoencoder": Autoencoder, "sse": sse}
     for cell in cells:
         if "derives" in cell.metadata.get("tags", []):
             tree = ast.parse(cell.source)
@@ -174,6 +175,37 @@ def test_lesson_05_and_studies_agree():
             assert len(model.trainable_weights) == (2 if frozen else 4)
         assert mine.count_params() == theirs.count_params()
     assert not np.array_equal(lessons().get_weights()[0], encoder.get_weights()[0])
+
+
+def test_lesson_07_and_module_agree():
+    import modern_sparsity as module
+    from sparse_autoencoder import L1Sparsity, build_autoencoder, tf
+
+    lesson = derived("07_modern_sparse_autoencoders")
+    code = RNG.normal(size=(64, 30)).astype("float32")
+    np.testing.assert_array_equal(lesson["TopK"](7)(code), module.TopK(7)(code))
+    found = []
+    for jump in (lesson["jump"], module.jump):
+        theta = tf.Variable(np.full(30, 0.3, "float32"))
+        with tf.GradientTape() as tape:
+            both = jump(tf.constant(code), theta, 0.2)
+            total = sum(tf.reduce_sum(part) for part in both)
+        found.append([*both, tape.gradient(total, theta)])
+    for mine, theirs in zip(*found, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    images, made = RNG.normal(size=(40, 784)).astype("float32"), []
+    for kind in (lesson["GatedAutoencoder"], module.GatedAutoencoder):
+        model = build_autoencoder(
+            20, "linear", "linear", sparsity=L1Sparsity(0.3), kind=kind, unit_norm=True
+        )
+        made.append(model)
+    made[1].set_weights(made[0].get_weights())
+    for model in made:
+        model.shift.assign(np.linspace(-1, 1, 20))
+    drawn = [model(images).numpy() for model in made]
+    np.testing.assert_allclose(*drawn, rtol=1e-5, atol=1e-5)
+    mine, theirs = (sum(float(loss) for loss in model.losses) for model in made)
+    assert mine == pytest.approx(theirs, rel=1e-5)
 
 
 def test_lesson_01_and_module_agree():

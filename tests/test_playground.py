@@ -577,3 +577,26 @@ def test_experiments_of_lesson_04(mnist):
     (whole,) = play(training, (2000, lesson))
     _, cheat = play(training, (1000, lesson), (1000, {"lam2": 0}))
     assert cheat["l1"] < 0.95 * whole["l1"] and abs(cheat["sse"] - whole["sse"]) < 0.3
+
+
+@pytest.mark.slow
+@needs_mnist
+def test_experiments_of_lesson_07(mnist):
+    model = build_autoencoder(1000, "linear", "linear", sparsity=TopK(25), unit_norm=True)
+    training = LiveTraining(model, mnist, 1e-3, start=start_tied)
+    before, two, back = play(training, (1000, {"k": 25}), (500, {"k": 2}), (500, {"k": 25}))
+    assert 8 < before["sse"] < 10 and 20 < two["sse"] < 26.5 and 8 < back["sse"] < 10
+    assert back["dead_units"] > before["dead_units"] + 50
+    model = build_autoencoder(1000, "linear", "linear", sparsity=JumpReLU(0.2), unit_norm=True)
+    training = LiveTraining(model, mnist, 1e-3, start=start_tied)
+    free, priced, again = play(
+        training, (1000, {"lam0": 0, "theta": 0.1}), (1000, {"lam0": 0.2}), (1000, {"lam0": 0})
+    )
+    assert free["active_units"] > 600 and priced["active_units"] < 30
+    assert 80 < again["active_units"] < 150
+    low, high, after = play(
+        training, (1000, {"lam0": 0, "theta": 0.1}), (1, {"theta": 1}), (500, {})
+    )
+    assert high["active_units"] < 30 and 35 < high["sse"] < 42
+    assert after["sse"] < 10 and 25 < after["active_units"] < 60
+    assert after["dead_units"] > 2 * low["dead_units"]

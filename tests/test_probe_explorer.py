@@ -2,6 +2,7 @@
 
 import io
 import threading
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,6 +13,9 @@ import helpers
 import measures
 import probe_explorer
 from probe_explorer import ProbeExplorer
+from sparse_autoencoder import KLSparsity, build_autoencoder, keras, train
+
+HAVE_MNIST = (Path(__file__).parent.parent / "data" / "mnist.npz").exists()
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +100,26 @@ def test_the_still_picture_shows_the_same(explorer, data):
     assert fig.axes[1].get_xlabel().replace("\n", "<br>") == explorer._guesses.value
     assert all(ax.images for ax in fig.axes)
     plt.close(fig)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HAVE_MNIST, reason="needs data/mnist.npz")
+def test_experiments_of_lesson_05():
+    mnist = helpers.load_mnist("mnist")
+
+    def trained(**settings):
+        keras.utils.set_random_seed(0)
+        model = build_autoencoder(**settings)
+        train(model, mnist.x_train, mnist.x_validation, seed=0, progress=False)
+        return model.encode
+
+    sparser = trained(sparsity=KLSparsity(0.05, 3.0), lam2=0.003)
+    features = {"pixels": np.asarray, "MSE code": trained(), "sparser code": sparser}
+    explorer = ProbeExplorer(features, mnist)
+    lucky = [explorer.try_out("pixels", 1, draw) for draw in range(5)]
+    assert 0.12 < np.ptp(lucky) < 0.2
+    ten = np.mean([explorer.try_out("sparser code", 10, draw) for draw in range(3)])
+    twenty = np.mean([explorer.try_out("pixels", 20, draw) for draw in range(3)])
+    assert abs(ten - twenty) < 0.02
+    pixels, plain, sparse = (explorer.try_out(name, 100) for name in features)
+    assert sparse - pixels > 0.04 and 0 < pixels - plain < 0.02

@@ -57,17 +57,23 @@ COUNT_PICTURES = """() => {
     document.querySelector('img.playground-features').addEventListener(
         'load', () => window.pictures++);
 }"""
+EXPLORE = """
+from sweep_explorer import SweepExplorer
+SweepExplorer(sliders=("rho", "beta"), activation="sigmoid", lam2=0.003)
+"""
 # From the key to the moment at which a picture with the new setting stands on the page.
-WAIT_FOR_BETA = """() => new Promise(resolve => {
-    const beta = () => document.querySelector('.playground-status').dataset.beta;
-    const before = beta();
-    document.querySelector('.playground-beta .noUi-handle').addEventListener('keydown', () => {
-        const start = performance.now();
-        const look = () => beta() !== before
-            ? resolve(performance.now() - start) : requestAnimationFrame(look);
-        look();
-    }, {once: true, capture: true});
-})"""
+WAIT = """([line, setting, slider]) => {
+    const value = () => document.querySelector(line).dataset[setting];
+    const before = value();
+    window.delay = new Promise(resolve => {
+        document.querySelector(slider + ' .noUi-handle').addEventListener('keydown', () => {
+            const start = performance.now();
+            const look = () => value() !== before
+                ? resolve(performance.now() - start) : requestAnimationFrame(look);
+            look();
+        }, {once: true, capture: true});
+    });
+}"""
 
 
 def megabytes(process):
@@ -108,7 +114,7 @@ def drive(page, address, keys):
     """Measure all but the memory, and leave the playground training.
 
     Returns:
-        name → values (first, plain, playing, pictures, delays), and the kernel's process.
+        name → values (first, plain, playing, pictures, delays, explorer), and the kernel's process.
     """
     lab = lab_browser.Lab(page, address, "play.ipynb")
     lab.run(0)
@@ -135,15 +141,24 @@ def drive(page, address, keys):
         lab.click("train")
         lab.wait_for_state("paused")
 
+    lab.run(3)
+    found["explorer"] = press_keys(page, keys, ".explorer-status", "setting", ".explorer-beta")
     lab.click("train")
     lab.wait_for_state("training")
-    found["delays"] = []
-    for key in range(keys):
-        page.evaluate(f"() => {{ window.delay = ({WAIT_FOR_BETA})(); }}")
-        lab.press("beta", "ArrowRight" if key % 2 == 0 else "ArrowLeft")
-        found["delays"].append(page.evaluate("window.delay"))
-        page.wait_for_timeout(300)
+    found["delays"] = press_keys(page, keys, lab_browser.STATUS, "beta", ".playground-beta")
     return found, psutil.Process(int(pid))
+
+
+def press_keys(page, keys, line, setting, slider):
+    """Milliseconds from each press of a key on a slider until the line tells the new setting."""
+    delays = []
+    for key in range(keys):
+        page.evaluate(WAIT, [line, setting, slider])
+        page.locator(f"{slider} .noUi-handle").first.focus()
+        page.keyboard.press("ArrowRight" if key % 2 == 0 else "ArrowLeft")
+        delays.append(page.evaluate("window.delay"))
+        page.wait_for_timeout(300)
+    return delays
 
 
 def main():
@@ -154,7 +169,7 @@ def main():
     measured_on = machine()
 
     folder = tempfile.mkdtemp()
-    nbformat.write(lab_browser.notebook(SETUP, PLAY, PLAIN), f"{folder}/play.ipynb")
+    nbformat.write(lab_browser.notebook(SETUP, PLAY, PLAIN, EXPLORE), f"{folder}/play.ipynb")
     with lab_browser.jupyterlab(folder) as address, browser() as (chromium, debugging):
         with driven(debugging) as page:
             found, kernel = drive(page, address, options.keys)
@@ -172,6 +187,7 @@ def main():
         row("pictures a second", "at least 7", found["pictures"], 1),
         row("training speed, % of a plain loop", "at least 60", shares, 0),
         row("ms from a key to its picture", "at most 250", found["delays"], 0),
+        row("ms from a key to the sweep explorer's picture", "at most 100", found["explorer"], 0),
         row("seconds to the first picture", "at most 1", found["first"], 2),
     ]
     for name, starts, ends in zip(("kernel", "browser"), before, after, strict=True):

@@ -28,6 +28,16 @@ playground
 """
 
 
+EXPLORE = """
+from sweep_explorer import SweepExplorer
+SweepExplorer(sliders=("rho", "beta"), activation="sigmoid", lam2=0.003)
+"""
+PROBE = """
+from probe_explorer import ProbeExplorer
+ProbeExplorer({"pixels": lambda x: x, "code": model.encode}, data)
+"""
+
+
 @pytest.fixture(scope="module")
 def ipykernel_6(tmp_path_factory):
     """The Python of this same environment, but with ipykernel 6, which many class rooms have."""
@@ -160,6 +170,33 @@ def test_the_browser_trains_to_the_same_weights_as_a_cell(lab):
 def test_this_is_the_ipykernel_that_was_asked_for(lab, request):
     version = evaluate(lab, "import ipykernel; print(ipykernel.version_info[0])")
     assert int(version) == request.node.callspec.params["browser"]
+
+
+def test_the_explorers_answer_to_the_keyboard(browser):
+    """Lesson 03's explorer of the sweep, and lesson 05's of probes."""
+    lab = browser(SETUP, EXPLORE, PROBE)
+    for cell in range(3):
+        lab.run(cell)
+    picture, setting = "img.explorer-picture", ".explorer-status"
+    before = lab.page.locator(picture).first.get_attribute("src")
+    assert "beta=1 " in lab.page.locator(setting).get_attribute("data-setting")
+    lab.page.locator(".explorer-beta .noUi-handle").focus()
+    lab.page.keyboard.press("ArrowRight")
+    lab.page.wait_for_selector(f"{setting}[data-setting*='beta=3 ']")
+    assert lab.page.locator(picture).first.get_attribute("src") != before
+
+    status = lab.page.locator(".probe-status")
+    lab.until(lambda: "pixels, 10 labels per class" in status.inner_text())
+    drawn = lab.page.locator("img.probe-drawn").get_attribute("src")
+    lab.page.locator(".probe-labels .noUi-handle").focus()
+    lab.page.keyboard.press("ArrowLeft")
+    lab.until(lambda: "pixels, 5 labels per class" in status.inner_text())
+    assert lab.page.locator("img.probe-drawn").get_attribute("src") != drawn
+    assert lab.page.locator(".probe table tr").count() == 2
+    lab.page.locator(".probe-features select").select_option("code")
+    lab.until(lambda: "code, 5 labels per class" in status.inner_text())
+    assert lab.page.locator(".probe table tr").count() == 3
+    lab.close()
 
 
 @pytest.mark.slow

@@ -96,8 +96,8 @@ def with_palette(png):
 @functools.cache
 def _palette():
     """Grays, the maps for weights and for magnitudes, and the lines' colours with lighter tints."""
-    colors = [(level, level, level) for level in np.linspace(0, 1, 18)]
-    colors += [colormaps["RdBu_r"](x)[:3] for x in np.linspace(0, 1, 33)]
+    colors = [(level, level, level) for level in np.linspace(0, 1, 32)]
+    colors += [colormaps["RdBu_r"](x)[:3] for x in np.linspace(0, 1, 49)]
     colors += [colormaps["viridis"](x)[:3] for x in np.linspace(0, 1, 32)]
     for line in LINES:
         colors += [tuple(1 - tint * (1 - part) for part in to_rgb(line)) for tint in (1, 0.7, 0.35)]

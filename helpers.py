@@ -100,31 +100,37 @@ def show_features(weights, count=None, columns=28, image_shape=(28, 28), title=N
     return _show(picture, _axes(ax, "large"), title, cmap="RdBu_r", vmin=-1, vmax=1)
 
 
+# Term of the loss → name, colour and dashes, the same in every plot and on the playground.
+TERMS = {
+    "loss": ("loss (total)", "#000000", (0, (8, 2))),
+    "sse": ("SSE", "#0072B2", "-"),
+    "l2": ("L2 term", "#009E73", "-."),
+    "kl": ("KL term", "#D55E00", "--"),
+    "l1": ("L1 term", "#CC79A7", ":"),
+    "l0": ("L0 term", "#CC79A7", ":"),
+    "aux": ("aux term", "#E69F00", (0, (5, 1, 1, 1, 1, 1))),
+}
+
+
 def plot_loss_terms(history, ax=None):
     """Every term of the loss over epochs, each as its own curve on a log axis; returns the Axes.
 
     Args:
         history: name → values per epoch, as in Keras' History.history; names that start with
             "val_" are drawn as open markers in the colour of their training curve.
+
+    A term has the same colour and dashes whatever stands beside it.
     """
     ax = _axes(ax)
-    names = {
-        "loss": "loss (total)",
-        "sse": "SSE",
-        "l2": "L2 term",
-        "kl": "KL term",
-        "l1": "L1 term",
-        "l0": "L0 term",
-        "aux": "aux term",
-    }
-    for term in (term for term in names if term in history):
+    for term in (term for term in TERMS if term in history):
+        name, color, dashes = TERMS[term]
         epochs = np.arange(1, len(history[term]) + 1)
-        (line,) = ax.plot(epochs, history[term], label=names[term])
+        ax.plot(epochs, history[term], label=name, color=color, linestyle=dashes)
         if f"val_{term}" in history:
-            ax.plot(epochs, history[f"val_{term}"], "o", mfc="white", color=line.get_color())
+            ax.plot(epochs, history[f"val_{term}"], "o", mfc="white", color=color)
     if any(name.startswith("val_") for name in history):
         ax.plot([], [], "o", mfc="white", color="gray", label="same, validation")
-    ax.set(xlabel="epoch", ylabel="loss term, per image", yscale="log")
+    ax.set(xlabel="epoch", ylabel="loss term", yscale="log")
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))  # beside the curves, never on them
     return ax
@@ -218,10 +224,14 @@ def scorecard(live, data_name, earlier=()):
 
 
 def _mean_and_sd(values, digits):
-    """Text such as "74.6 ± 1.4"; a lone value, or the same value each time, has no ±."""
+    """Text such as "74.6 ± 1.4"; a lone value, or the same value each time, has no ±.
+
+    Where the ± would round to 0, both get one digit more.
+    """
     if len(values) == 0:
         return "–"
-    text = f"{np.mean(values):.{digits}f}"
     if len(values) == 1 or np.ptp(values) == 0:
-        return text
-    return f"{text} ± {np.std(values, ddof=1):.{digits}f}"
+        return f"{np.mean(values):.{digits}f}"
+    sd = np.std(values, ddof=1)
+    digits += float(f"{sd:.{digits}f}") == 0
+    return f"{np.mean(values):.{digits}f} ± {sd:.{digits}f}"

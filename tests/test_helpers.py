@@ -60,6 +60,17 @@ def test_every_loss_term_is_a_curve_of_its_own_on_a_log_axis():
     assert ax.get_yscale() == "log" and ax.get_xlabel() == "epoch"
 
 
+def test_a_term_has_one_colour_whatever_stands_beside_it_and_on_the_playground_too():
+    import live_pictures
+
+    for terms in (["sse"], ["loss", "sse"], ["loss", "sse", "l2", "kl"], ["loss", "sse", "l1"]):
+        lines = helpers.plot_loss_terms({term: [2.0, 1.0] for term in terms}).lines
+        drawn = {line.get_label(): line.get_color() for line in lines}
+        assert len(set(drawn.values())) == len(terms)
+        for name, color, _ in live_pictures.TERMS.values():
+            assert drawn.get(name, color) == color
+
+
 def test_mean_activation_histogram_counts_every_unit_and_marks_the_target():
     ax = helpers.plot_mean_activation(np.array([0.01, 0.2, 0.21, 3.0]), rho=0.05)
     assert sum(patch.get_height() for patch in ax.patches) == 4
@@ -112,6 +123,12 @@ def test_scorecard_shows_earlier_models_as_mean_and_sd_and_this_run_as_it_is(res
     mine = table.iloc[-1]
     assert mine["test SSE"] == "12.35"
     assert mine["measured on"] == "digits, this run" and mine["seconds to train"] == "–"
+
+
+def test_a_spread_that_would_round_to_0_is_shown_with_one_digit_more():
+    assert helpers._mean_and_sd(np.array([1.660, 1.666]), 2) == "1.663 ± 0.004"
+    assert helpers._mean_and_sd(np.array([1.60, 1.70]), 2) == "1.65 ± 0.07"
+    assert helpers._mean_and_sd(np.array([52.9, 52.9]), 2) == "52.90"
 
 
 def test_a_model_trained_now_stands_beside_its_earlier_runs(results):

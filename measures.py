@@ -83,11 +83,11 @@ def fit_probe(features, labels, labels_per_class, seed):
         return probe.fit(features[rows], labels[rows])
 
 
-def fit_probe_to_all(features, labels, validation_features, validation_labels):
+def fit_probe_to_all(features, labels, validation_features, validation_labels, choices=PROBE_C):
     """A logistic regression trained on every label, its C chosen on validation images."""
     from sklearn.linear_model import LogisticRegression
 
-    probes = [LogisticRegression(C=c, max_iter=200, tol=1e-3) for c in PROBE_C]
+    probes = [LogisticRegression(C=c, max_iter=200, tol=1e-3) for c in choices]
     probes = [probe.fit(features, labels) for probe in probes]
     return max(probes, key=lambda probe: probe.score(validation_features, validation_labels))
 

@@ -2,7 +2,7 @@
 
     python benchmarks/run.py
 
-prints two tables and writes them into benchmarks/README.md. Every way has a process of its own;
+prints three tables and writes them into benchmarks/README.md. Every way has a process of its own;
 they take turns, one epoch at a time, so that a machine that slows down slows all of them alike.
 """
 
@@ -29,16 +29,17 @@ README = Path(__file__).parent / "README.md"
 MARKERS = "<!-- written by run.py: begin -->", "<!-- written by run.py: end -->"
 LEARNING_RATE, SOURCES_LEARNING_RATE = 3e-3, 1e-4
 COURSES_EPOCHS = 10
+UNITS = (196, 1_000, 4_000)
 SPAWN = multiprocessing.get_context("spawn")  # a fresh Python for each way, on every system
 
 
 class Worker:
     """The process of one way: every turn() trains one epoch."""
 
-    def __init__(self, key, images, learning_rate=LEARNING_RATE):
+    def __init__(self, key, images, learning_rate=LEARNING_RATE, **settings):
         self.pipe, theirs = SPAWN.Pipe()
         self.log = tempfile.NamedTemporaryFile()
-        arguments = theirs, self.log.name, key, images, learning_rate
+        arguments = theirs, self.log.name, key, images, learning_rate, settings
         self.process = SPAWN.Process(target=ways.work, args=arguments, daemon=True)
         self.process.start()
         theirs.close()  # so that a worker that dies ends the waiting in receive()
@@ -104,6 +105,21 @@ def compare_recipes(images, epochs):
     return source, course
 
 
+def compare_sizes(images):
+    """The course's way as models and training sets grow: {(units, images): Worker}, one by one."""
+    sizes = [(units, images) for units in UNITS]
+    sizes += [(UNITS[0], images * part // 5) for part in (1, 2, 3)]
+    found = {}
+    for units, some in sizes:
+        worker = found[units, some] = Worker("a", some, units=units)
+        worker.receive()
+        for number in range(4):
+            say(f"{units} units, {some} images: epoch {number + 1} of 4")
+            worker.turn()
+        worker.stop()
+    return found
+
+
 def table(header, rows):
     lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -141,6 +157,16 @@ def table_of_recipes(source, course):
         numbers = f"{totals[-1] - worker.warm_up:.1f}", f"{totals[-1]:.1f}"
         rows.append([name, f"{epochs}", f"{worker.costs[epochs - 1]:.2f}", *numbers])
     return table(header, rows), totals[0] / totals[1] if reached else 0.0
+
+
+def table_of_sizes(found):
+    header = ["hidden units", "images", "seconds per epoch", "ms a step", "peak memory, MB"]
+    rows = []
+    for (units, images), worker in found.items():
+        row = [f"{units:,}", f"{images:,}", f"{worker.epoch:.2f}"]
+        row.append(f"{1000 * worker.epoch / (images // ways.BATCH):.2f}")
+        rows.append([*row, f"{worker.memory / 1e6:.0f}"])
+    return table(header, rows)
 
 
 def ratio(results, key, other):
@@ -215,6 +241,9 @@ def main():
     parser.add_argument(
         "--epochs", type=int, default=100, help="by the source's recipe, 0 for none (%(default)s)"
     )
+    parser.add_argument(
+        "--no-sizes", dest="sizes", action="store_false", help="without larger models"
+    )
     parser.add_argument("--readme", type=Path, help="where to write the tables")
     options = parser.parse_args()
     reduced = any(vars(options)[name] != parser.get_default(name) for name in vars(options))
@@ -233,6 +262,8 @@ def main():
         recipes, sooner = table_of_recipes(*compare_recipes(options.images, options.epochs))
         text.append(recipes)
     text.append(verdicts(results, sooner))
+    if options.sizes:
+        text.append(table_of_sizes(compare_sizes(options.images)))
     text = "\n\n".join(text)
     say("")
     print(text)

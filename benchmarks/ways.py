@@ -24,11 +24,11 @@ FOREVER = 10**9
 sys.path.insert(0, str(ROOT))  # where sparse_autoencoder is
 
 
-def course(images, learning_rate, end_of_epoch):
+def course(images, learning_rate, end_of_epoch, units=HIDDEN):
     """sparse_autoencoder.train, without validation, which no other way here has either."""
     import sparse_autoencoder
 
-    autoencoder = _keras_autoencoder()
+    autoencoder = _keras_autoencoder(units)
     fit = autoencoder.fit
 
     def fit_and_report(data, **settings):
@@ -184,13 +184,13 @@ def numpy_products(images, learning_rate, end_of_epoch):
         end_of_epoch(float("nan"))
 
 
-def _keras_autoencoder():
+def _keras_autoencoder(units=HIDDEN):
     import keras
 
     from sparse_autoencoder import KLSparsity, build_autoencoder
 
     keras.utils.set_random_seed(0)
-    return build_autoencoder(HIDDEN, sparsity=KLSparsity(RHO, BETA), lam2=LAM2)
+    return build_autoencoder(units, sparsity=KLSparsity(RHO, BETA), lam2=LAM2)
 
 
 def _report(end_of_epoch):
@@ -226,10 +226,10 @@ def load_images(n):
         return mnist["x_train"][:n].reshape(n, PIXELS) / np.float32(255)
 
 
-def work(pipe, log, key, n, learning_rate):
+def work(pipe, log, key, n, learning_rate, settings):
     """The process of one way: answer each message with one epoch's (seconds, cost, memory).
 
-    What libraries write to stderr goes to the file `log`.
+    What libraries write to stderr goes to the file `log`. `settings` go to the way.
     """
     os.dup2(os.open(log, os.O_WRONLY | os.O_APPEND), 2)
     _, way, module = WAYS[key]
@@ -253,4 +253,4 @@ def work(pipe, log, key, n, learning_rate):
         pipe.recv()
         started = time.perf_counter()
 
-    way(images, learning_rate, end_of_epoch)
+    way(images, learning_rate, end_of_epoch, **settings)

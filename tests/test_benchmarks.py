@@ -73,12 +73,17 @@ def test_readme_has_a_place_for_the_tables(run):
     assert all(text.count(marker) == 1 for marker in run.MARKERS)
 
 
+def test_sizes_are_told_by_epoch_and_by_step(run):
+    found = {(1000, 12_800): worker(run, [9, 2, 2, 2], [1] * 4)}
+    assert run.table_of_sizes(found).endswith("| 1,000 | 12,800 | 2.00 | 20.00 | 500 |")
+
+
 @pytest.fixture
 def no_work(run, monkeypatch):
     """Workers that never start a process: each epoch takes a second and lowers the cost by 1."""
 
     class Idle(run.Worker):
-        def __init__(self, key, images, learning_rate=None):
+        def __init__(self, key, images, learning_rate=None, **settings):
             self.key, self.seconds, self.costs, self.memory = key, [], [], 5e8
 
         def receive(self):
@@ -111,6 +116,8 @@ def test_it_prints_and_writes_the_same_tables(run, no_work, monkeypatch, tmp_pat
     rows = [line for line in printed.splitlines() if line.startswith("| (")]
     assert [row[3] for row in rows] == list("abcdef")
     assert [row[3] for row in rows if "torch is not installed" in row] == ["d"]
+    sizes = ["| 196 | 50,000 |", "| 1,000 | 50,000 |", "| 4,000 | 50,000 |", "| 196 | 10,000 |"]
+    assert all(printed.count(size) == 1 for size in sizes)
 
 
 def test_a_reduced_run_leaves_the_readme_alone(run, no_work, monkeypatch, tmp_path):
@@ -126,7 +133,7 @@ def test_a_reduced_run_has_every_row_and_the_costs_agree(run, tmp_path):
     readme.write_text("".join(run.MARKERS), encoding="utf-8")
     before = run.README.read_text(encoding="utf-8")
     command = [sys.executable, BENCHMARKS / "run.py", "--images", "6400", "--repeats", "3"]
-    command += ["--epochs", "3", "--readme", readme]
+    command += ["--epochs", "3", "--no-sizes", "--readme", readme]
     ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.strip() in readme.read_text(encoding="utf-8")

@@ -70,17 +70,22 @@ def fit_probe(features, labels, labels_per_class, seed):
     Returns:
         the fitted scikit-learn estimator.
     """
+    rows = draw_labels(labels, labels_per_class, seed)
+    return _fit(features[rows], labels[rows], labels_per_class)
+
+
+def _fit(features, labels, labels_per_class):
+    """The probe on labelled images that were drawn already."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV, StratifiedKFold
     from threadpoolctl import threadpool_limits
 
-    rows = draw_labels(labels, labels_per_class, seed)
     probe = LogisticRegression(max_iter=1000, tol=1e-3)
     if labels_per_class > 1:
         folds = StratifiedKFold(min(3, labels_per_class), shuffle=True, random_state=0)
         probe = GridSearchCV(probe, {"C": list(PROBE_C)}, cv=folds)
     with threadpool_limits(1):  # on so little data, threads that wait for each other cost more
-        return probe.fit(features[rows], labels[rows])
+        return probe.fit(features, labels)
 
 
 def fit_probe_to_all(features, labels, validation_features, validation_labels, choices=PROBE_C):
@@ -128,7 +133,7 @@ def score(data, encode, reconstruct=None, activation="sigmoid", seconds=None, se
         dict with sse_test, mean_activation, active_units, dead_units, probe_10 and probe_100 (in
         percent) and seconds, as far as they apply.
     """
-    features, test_features = np.asarray(encode(data.x_train)), np.asarray(encode(data.x_test))
+    test_features = np.asarray(encode(data.x_test))
     figures = {"seconds": seconds}
     if reconstruct is not None:
         figures["sse_test"] = mean_sse(data.x_test, np.asarray(reconstruct(data.x_test)))
@@ -136,8 +141,13 @@ def score(data, encode, reconstruct=None, activation="sigmoid", seconds=None, se
         figures["mean_activation"] = float(mean_activation(test_features).mean())
         figures["active_units"] = float(active_units(test_features, activation).mean())
         figures["dead_units"] = int(dead_units(test_features, activation).sum())
-    labelled, test = (features, data.y_train), (test_features, data.y_test)
     for labels_per_class, draws in ((10, 3), (100, 1)):  # more labels vary less, and take longer
-        accuracies = linear_probe(*labelled, *test, labels_per_class, draws, seed)
-        figures[f"probe_{labels_per_class}"] = 100 * float(accuracies.mean())
+        accuracies = []
+        for draw in range(draws):
+            # Only what is labelled is encoded: all training images would take much memory.
+            rows = draw_labels(data.y_train, labels_per_class, [seed, draw])
+            code = np.asarray(encode(data.x_train[rows]))
+            probe = _fit(code, data.y_train[rows], labels_per_class)
+            accuracies.append(probe.score(test_features, data.y_test))
+        figures[f"probe_{labels_per_class}"] = 100 * float(np.mean(accuracies))
     return figures

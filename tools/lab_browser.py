@@ -117,7 +117,14 @@ class Lab:
 
     def ready(self):
         self.page.wait_for_selector(".jp-NotebookPanel .jp-Notebook .jp-CodeCell")
+        self.until(self._connected, 60, "the page did not connect to a kernel")
         self.page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+
+    def _connected(self):
+        """Whether the page talks to its kernel: the page says "idle" before it does."""
+        with urllib.request.urlopen(f"{self.address}/api/kernels") as answer:
+            kernels = json.load(answer)
+        return any(k["connections"] and k["execution_state"] == "idle" for k in kernels)
 
     def close(self):
         """Shut down the kernel."""

@@ -118,7 +118,7 @@ class SweepExplorer:
         )
 
     def still(self):
-        """A matplotlib figure of 28 features for all values of the first two sliders."""
+        """A matplotlib figure of 12 features for all values of the first two sliders."""
         import matplotlib.pyplot as plt
         from PIL import Image
 
@@ -138,7 +138,7 @@ class SweepExplorer:
                 ax.spines[:].set_visible(False)
                 if setting is not None:
                     file = io.BytesIO(sweep_picture(setting, "features").read_bytes())
-                    ax.imshow(Image.open(file).convert("RGB").crop((0, 0, 202, 115)))
+                    ax.imshow(Image.open(file).convert("RGB").crop((0, 0, 115, 86)))
         for ax, value in zip(axes[-1], columns, strict=True):
             ax.set_xlabel(f"{live_pictures.SETTINGS.get(names[-1], names[-1])} = {value:g}")
         for ax, value in zip(axes[:, 0], rows, strict=True):

@@ -22,7 +22,7 @@ from nbgrader.api import Gradebook
 with Gradebook("sqlite:///gradebook.db") as book:
     print(json.dumps({
         s.student.id: {g.name: [g.auto_score, g.max_score] for n in s.notebooks for g in n.grades}
-        for s in book.assignment("kl").submissions
+        for s in book.assignment_submissions("kl")
     }))
 """
 

@@ -8,6 +8,7 @@ c = get_config()  # noqa: F821, nbgrader defines it
 c.ClearSolutions.code_stub = {"python": "..."}
 
 # The worked results and the common mistakes are not handed out.
+c.TagRemovePreprocessor.enabled = True
 c.TagRemovePreprocessor.remove_cell_tags = {"mistake", "worked"}
 c.GenerateAssignment.preprocessors = [
     "nbconvert.preprocessors.TagRemovePreprocessor",

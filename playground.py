@@ -188,17 +188,17 @@ class Playground:
                 left, right = fig.subfigures(1, 2, width_ratios=(1, 1.1))
                 above, below = left.subplots(2, 1, height_ratios=(5, 1))
                 count = 10
-                helpers.show_features(training.features, 196, 14, self.image_shape, ax=above)
+                helpers.show_features(training.features, 100, 10, self.image_shape, ax=above)
                 pairs = np.concatenate([training.shown[:count], training.reconstructions[:count]])
                 helpers.show_images(pairs, count, self.image_shape, ax=below)
-                above.set_title(f"features after {training.step:,} steps")
+                above.set_title(f"100 features after {training.step:,} steps")
                 below.set_title("originals over reconstructions")
                 curves, bars = right.subplots(2, 1)
                 steps_taken = [step for step, _ in training.history]
-                for term, (name, *_) in live_pictures.TERMS.items():
+                for term, (name, color, _) in live_pictures.TERMS.items():
                     values = [terms.get(term, 0) for _, terms in training.history]
                     if any(values):
-                        curves.plot(steps_taken, values, label=name)
+                        curves.plot(steps_taken, values, label=name, color=color)
                 curves.set(xlabel="step", ylabel="loss term", yscale="log")
                 curves.legend(loc="upper right")
                 values, upper, label, unit, target = self._histogram()

@@ -118,7 +118,7 @@ class SweepExplorer:
         )
 
     def still(self):
-        """A matplotlib figure of 12 features for all values of the first two sliders."""
+        """A matplotlib figure of six features for all values of the first two sliders."""
         import matplotlib.pyplot as plt
         from PIL import Image
 
@@ -130,15 +130,17 @@ class SweepExplorer:
         fig, axes = plt.subplots(
             len(rows), len(columns), figsize=(width, height), squeeze=False, layout="constrained"
         )
+        shown = set()
         for line, row in zip(axes, rows, strict=True):
             for ax, column in zip(line, columns, strict=True):
                 values = (column,) if row is None else (row, column)
                 setting = self.setting(**dict(zip(names, values, strict=True)))
                 ax.set(xticks=[], yticks=[])
                 ax.spines[:].set_visible(False)
-                if setting is not None:
+                if setting not in {None, *shown}:  # with β off there is one model for every ρ
+                    shown.add(setting)
                     file = io.BytesIO(sweep_picture(setting, "features").read_bytes())
-                    ax.imshow(Image.open(file).convert("RGB").crop((0, 0, 115, 86)))
+                    ax.imshow(Image.open(file).convert("RGB").crop((0, 0, 86, 57)))
         for ax, value in zip(axes[-1], columns, strict=True):
             ax.set_xlabel(f"{live_pictures.SETTINGS.get(names[-1], names[-1])} = {value:g}")
         for ax, value in zip(axes[:, 0], rows, strict=True):

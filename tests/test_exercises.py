@@ -1,6 +1,7 @@
 """The exercises: lessons and solutions in step, and checks that say what is probably wrong."""
 
 import ast
+import builtins
 import contextlib
 import io
 import re
@@ -10,6 +11,7 @@ import matplotlib
 import nbformat
 import pytest
 
+from tools.execute_lessons import execute
 from tools.exercises import (
     FIRST,
     LAST,
@@ -59,9 +61,9 @@ def part(cells, end):
 WITH_CODE = [
     (path, name) for path in PATHS for name, cells in exercises(path).items() if code_cells(cells)
 ]
-each_exercise = pytest.mark.parametrize(
-    "path, name", WITH_CODE, ids=[f"{path.name[:2]}-{name}" for path, name in WITH_CODE]
-)
+NAMES = [f"{path.name[:2]}-{name}" for path, name in WITH_CODE]
+each_exercise = pytest.mark.parametrize("path, name", WITH_CODE, ids=NAMES)
+TRAIN_LONGER = ("ex-reverse", "ex-rho")
 
 
 def test_every_lesson_has_its_solutions():
@@ -164,7 +166,13 @@ def run(source, names):
     return printed.getvalue()
 
 
-@each_exercise
+@pytest.mark.parametrize(
+    "path, name",
+    [
+        pytest.param(*one, marks=pytest.mark.slow if one[1] in TRAIN_LONGER else (), id=name)
+        for one, name in zip(WITH_CODE, NAMES, strict=True)
+    ],
+)
 def test_check_tells_answer_stub_and_mistakes_apart(path, name, workplaces):
     names, cells = workplaces(path), exercises(path)[name]
     answer, check = part(cells, "answer").source, part(cells, "check").source
@@ -193,18 +201,35 @@ def test_check_tells_answer_stub_and_mistakes_apart(path, name, workplaces):
 @each_exercise
 def test_a_lesson_knows_the_names_that_its_exercises_use(path, name):
     notebook, lesson = read(path), read(lesson_of(path))
-    builtin = set(dir(__builtins__)) | set(__builtins__)
     cells = code_cells(lesson.cells)
     first = [cell.id for cell in cells].index(f"{name}-check")
     known = {n for cell in cells[:first] for n in bound(cell.source)}
     own = code_cells(exercises(path)[name])
     used = {n for cell in own if not tags(cell) for n in free(cell.source)}
-    assert used - known - builtin == set()
+    assert used - known - set(dir(builtins)) == set()
     # And those names mean the same in both, as far as they are imported.
     imports = {n: line for c in cells[:first] for n, line in imported(c.source).items()}
     for cell in code_cells(notebook.cells):
         for n in imported(cell.source).keys() & used & imports.keys():
             assert imported(cell.source)[n] == imports[n], n
+
+
+@pytest.mark.slow
+@each_notebook
+def test_answers_pass_where_the_lesson_leaves_off(path):
+    """What a reader does: run the lesson, fill in the answers, run the checks."""
+    lesson = read(lesson_of(path))
+    names = [cell.id for cell in lesson.cells]
+    # Up to the first playground stand the lesson's sections, and all names that exercises use.
+    before = lesson.cells[: names.index("playground")]
+    answered = [cell for cell in code_cells(split(read(path))[1]) if not tags(cell)]
+    lesson.cells = before + answered
+    parameters = {"SOURCE": "digits", "EPOCHS": 3}
+    known = {cell.id: cell.source for cell in before}["parameters"]
+    execute(lesson, {name: value for name, value in parameters.items() if name in known})
+    for cell in answered:
+        if cell.id.endswith("-check"):
+            assert cell.outputs[0].text.startswith("Right")
 
 
 def bound(source):

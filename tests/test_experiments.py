@@ -44,7 +44,8 @@ def test_scorecards_name_settings_that_exist():
     names = {*experiments.BASELINES, *experiments.SETTINGS}
     for path in (ROOT / "notebooks").glob("0*.ipynb"):
         (cell,) = [c for c in nbformat.read(path, as_version=4).cells if c.id == "scorecard"]
-        (call,) = [n for n in ast.walk(ast.parse(cell.source)) if isinstance(n, ast.Call)]
+        calls = [n for n in ast.walk(ast.parse(cell.source)) if isinstance(n, ast.Call)]
+        (call,) = [n for n in calls if ast.unparse(n.func) == "helpers.scorecard"]
         (earlier,) = [k.value for k in call.keywords if k.arg == "earlier"]
         assert set(ast.literal_eval(earlier)) <= names
 

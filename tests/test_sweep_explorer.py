@@ -65,3 +65,24 @@ def test_the_still_picture_is_wider_than_high():
     names = [ax.get_xlabel() for ax in fig.axes if ax.get_xlabel()]
     assert len(names) == 8 and all(name.startswith("λ₁") for name in names)
     plt.close(fig)
+
+
+def test_experiments_of_lesson_06(explorer):
+    table = explorer.table
+
+    def row(rho, beta):
+        return table.loc[explorer.setting(rho=rho, beta=beta)]
+
+    falling = [row(rho, 3) for rho in (0.5, 0.2, 0.1, 0.05, 0.02)]
+    active, sse = ([r[name] for r in falling] for name in ("active_units", "sse_validation"))
+    assert active == sorted(active, reverse=True) and active[0] > 95 and active[-1] < 5
+    assert sse == sorted(sse) and 2.5 < sse[-1] / sse[0] < 3.5
+    probe = [r.probe_10_validation for r in falling]
+    assert 4.5 < probe[-1] - probe[0] < 7 and probe[3] - probe[0] > 0.6 * (probe[-1] - probe[0])
+    weak, strong = row(0.2, 0.5), row(0.2, 10)
+    assert abs(weak.probe_10_validation - strong.probe_10_validation) < 1
+    assert 0.6 < strong.active_units / weak.active_units < 0.8
+    one, other = row(0.02, 1), row(0.05, 3)
+    assert abs(one.active_units - other.active_units) < 1
+    assert abs(one.probe_10_validation - other.probe_10_validation) < 1.5
+    assert abs(one.sse_validation - other.sse_validation) < 1.5

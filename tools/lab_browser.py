@@ -122,9 +122,11 @@ class Lab:
 
     def _connected(self):
         """Whether the page talks to its kernel: the page says "idle" before it does."""
-        with urllib.request.urlopen(f"{self.address}/api/kernels") as answer:
-            kernels = json.load(answer)
-        return any(kernel["connections"] for kernel in kernels)
+        try:
+            with urllib.request.urlopen(f"{self.address}/api/kernels") as answer:
+                return any(kernel["connections"] for kernel in json.load(answer))
+        except OSError:  # the server answers 500 while it shuts down another kernel
+            return False
 
     def close(self):
         """Shut down the kernel."""

@@ -258,10 +258,21 @@ def _reason(error):
 
 def _split(archive, arrays):
     """Turn the checked bytes of an archive into ImageData."""
-    x, x_test = (arrays[key].reshape(-1, 784) / np.float32(255) for key in ("x_train", "x_test"))
+    x, x_test = (_pixels(arrays[key]) for key in ("x_train", "x_test"))
     y, y_test = (arrays[key].astype(np.int64).ravel() for key in ("y_train", "y_test"))
     n = len(x) - len(x_test)  # as many images to validate as to test
     return ImageData(archive.name, (28, 28), x[:n], y[:n], x[n:], y[n:], x_test, y_test)
+
+
+def _pixels(grays):
+    """Bytes as float32 in [0, 1], (n, 784), from a multiple of 64 bytes on.
+
+    There TensorFlow reads them in place (sparse_autoencoder.as_tensor).
+    """
+    room = np.empty(grays.size + 16, np.float32)
+    start = -room.ctypes.data % 64 // room.itemsize
+    pixels = room[start : start + grays.size].reshape(-1, 784)
+    return np.divide(grays.reshape(-1, 784), np.float32(255), out=pixels)
 
 
 def _load_digits():

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import warnings
+import weakref
 from pathlib import Path
 
 import keras
@@ -12,6 +13,7 @@ import pytest
 import tensorflow as tf
 from sklearn.datasets import load_digits
 
+import image_data
 import sparse_autoencoder
 from sparse_autoencoder import (
     Autoencoder,
@@ -648,10 +650,68 @@ def test_an_array_that_was_written_to_is_encoded_anew():
     assert not np.array_equal(before, expected)
 
 
-def test_a_tensor_is_shared_and_freed_with_its_array():
-    images = np.ones((3, 12), np.float32)
-    assert sparse_autoencoder.as_tensor(images) is sparse_autoencoder.as_tensor(images)
-    key = id(images)
-    assert key in sparse_autoencoder._tensors
+def as_load_mnist_makes_them():
+    grays = np.random.default_rng(0).integers(0, 256, (40, 28, 28), np.uint8)
+    return image_data._pixels(grays)
+
+
+def read_only(images):
+    images.flags.writeable = False
+    return images
+
+
+def test_a_tensor_shares_the_memory_of_the_images_and_lets_it_go():
+    images = as_load_mnist_makes_them()
+    memory = weakref.ref(images.base)
+    tensor = sparse_autoencoder.as_tensor(images[7:])
+    assert np.shares_memory(np.asarray(tensor), images)
+    np.testing.assert_array_equal(tensor, images[7:])
     del images
-    assert key not in sparse_autoencoder._tensors
+    assert tensor.shape == (33, 784) and memory() is not None
+    del tensor
+    assert memory() is None
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("operation", [tf.square, tf.nn.relu, tf.negative, lambda x: x + 1])
+def test_no_operation_writes_into_the_images_behind_a_tensor(operation, compiled):
+    images = as_load_mnist_makes_them()
+    before = images.copy()
+    function = tf.function(operation, jit_compile=True) if compiled else operation
+    function(sparse_autoencoder.as_tensor(images))
+    np.testing.assert_array_equal(images, before)
+
+
+@pytest.mark.parametrize("change", [lambda x: x[:, 1:], lambda x: x.ravel()[1:785], read_only])
+def test_images_that_tensorflow_cannot_read_in_place_are_copied(change):
+    images = change(as_load_mnist_makes_them())
+    tensor = sparse_autoencoder.as_tensor(images)
+    assert not np.shares_memory(np.asarray(tensor), images)
+    np.testing.assert_array_equal(tensor, images)
+
+
+def test_a_stack_of_batches_is_as_many_steps():
+    """Nine steps by threes, against nine steps of plain Keras on the same batches."""
+    histories, weights = [], []
+    for stack in (None, 3):
+        keras.utils.set_random_seed(0)
+        model = build_autoencoder(16, sparsity=KLSparsity(RHO, BETA), lam2=0.01, pixels=64)
+        model.compile(keras.optimizers.Adam(3e-3), loss=sse, metrics=[sse], jit_compile=True)
+        data = batches(DIGITS[:500], 32, 0, stack)
+        steps = 9 // (stack or 1)
+        fitted = model.fit(data, epochs=2, steps_per_epoch=steps, shuffle=False, verbose=0)
+        assert int(model.optimizer.iterations) == 18
+        histories.append(fitted.history)
+        weights.append(model.get_weights())
+    for name, values in histories[0].items():
+        np.testing.assert_allclose(values, histories[1][name], rtol=1e-5)
+    for mine, theirs in zip(*weights, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [7, 37, 64])  # a prime above 32 is not stacked
+def test_training_takes_the_steps_it_is_told(steps):
+    model = build_autoencoder(4, pixels=64)
+    images = DIGITS[:200]
+    train(model, images, images, epochs=2, steps_per_epoch=steps, progress=False)
+    assert int(model.optimizer.iterations) == 2 * steps

@@ -27,15 +27,10 @@ def sweep():
     runs = pd.read_csv(SWEEP_RESULTS)
     penalties = ["beta", "lam1", "lam2"]
     runs[penalties] = runs[penalties].fillna(0.0)
-    return (
-        runs.groupby("setting", sort=False)
-        .mean(numeric_only=True)
-        .drop(columns="seed")
-        .assign(
-            activation=runs.groupby("setting", sort=False).activation.first(),
-            seeds=runs.groupby("setting", sort=False).size(),
-        )
-    )
+    by_setting = runs.groupby("setting", sort=False)
+    axes = ["activation", "rho", *penalties, "hidden_units", "batch_size"]
+    figures = by_setting.mean(numeric_only=True).drop(columns=["seed", *axes[1:]])
+    return figures.join(by_setting[axes].first()).assign(seeds=by_setting.size())
 
 
 def sweep_picture(setting, kind):
@@ -122,14 +117,17 @@ def plot_loss_terms(history, ax=None):
     A term has the same colour and dashes whatever stands beside it.
     """
     ax = _axes(ax)
-    for term in (term for term in TERMS if term in history):
+    drawn = [term for term in TERMS if term in history]
+    if len(history.get("sse", ())) and np.array_equal(history["sse"], history.get("loss")):
+        drawn.remove("loss")  # the same curve twice
+    for term in drawn:
         name, color, dashes = TERMS[term]
         epochs = np.arange(1, len(history[term]) + 1)
         ax.plot(epochs, history[term], label=name, color=color, linestyle=dashes)
         if f"val_{term}" in history:
             ax.plot(epochs, history[f"val_{term}"], "o", mfc="white", color=color)
     if any(name.startswith("val_") for name in history):
-        ax.plot([], [], "o", mfc="white", color="gray", label="same, validation")
+        ax.plot([], [], "o", mfc="white", color="gray", label="validation")
     ax.set(xlabel="epoch", ylabel="loss term", yscale="log")
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))  # beside the curves, never on them
@@ -159,11 +157,11 @@ def plot_activations(code, ax=None):
     return ax
 
 
-def show_codes(codes, title=None, ax=None):
+def show_codes(codes, title=None, ax=None, label="activation"):
     """Activations of a batch, (n, units), as a picture: a row an image; returns the Axes."""
     ax = _show(codes, _axes(ax), title, cmap="viridis", vmin=0, aspect="auto")
     ax.set(xlabel="hidden unit", ylabel="image")
-    ax.figure.colorbar(ax.images[0], ax=ax, label="activation")
+    ax.figure.colorbar(ax.images[0], ax=ax, label=label)
     return ax
 
 

@@ -230,6 +230,30 @@ class RevivingAutoencoder(Autoencoder):
         return super().get_config() | own
 
 
+class TiedDecoder(keras.layers.Layer):
+    """A linear decoder with no weights of its own but a bias: W2 = W1ᵀ, throughout training.
+
+    A model with it cannot be saved to a file: encoder and decoder would come apart.
+
+    Args:
+        encoder: a built layer with a `kernel`, (pixels, units).
+    """
+
+    def __init__(self, encoder):
+        super().__init__(name="decoder", dtype=encoder.dtype_policy)
+        self._encoder = lambda: encoder  # an attribute of its own would count its weights twice
+        self.bias = self.add_weight(
+            name="bias", shape=encoder.kernel.shape[:1], initializer="zeros"
+        )
+
+    @property
+    def kernel(self):
+        return ops.transpose(self._encoder().kernel)
+
+    def call(self, code):
+        return code @ self.kernel + self.bias
+
+
 def start_tied(autoencoder, images):
     """Start an autoencoder with a linear encoder and decoder as the transpose of its decoder.
 

@@ -195,18 +195,19 @@ class Playground:
                 below.set_title("originals over reconstructions")
                 curves, bars = right.subplots(2, 1)
                 steps_taken = [step for step, _ in training.history]
-                for term, (name, color, _) in live_pictures.TERMS.items():
+                for term, (name, color, dashes) in helpers.TERMS.items():
                     values = [terms.get(term, 0) for _, terms in training.history]
                     if any(values):
-                        curves.plot(steps_taken, values, label=name, color=color)
+                        curves.plot(steps_taken, values, label=name, color=color, linestyle=dashes)
                 curves.set(xlabel="step", ylabel="loss term", yscale="log")
                 curves.legend(loc="upper right")
                 values, upper, label, unit, target = self._histogram()
                 bars.hist(values, bins=50, range=(0, upper))
                 bars.set(xlabel=label, ylabel=unit)
                 if target is not None:
-                    bars.axvline(target, color="#D55E00", linestyle="--")
-                    bars.text(target, bars.get_ylim()[1], f" target ρ = {target:g}", va="top")
+                    name = f"target ρ = {target:g}"
+                    bars.axvline(target, color="#D55E00", linestyle="--", label=name)
+                    bars.legend(loc="upper right")
                 fig.suptitle(self._sentence(figures), fontsize=10)
             self.training.measure()
         return fig

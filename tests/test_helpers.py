@@ -64,11 +64,17 @@ def test_a_term_has_one_colour_whatever_stands_beside_it_and_on_the_playground_t
     import live_pictures
 
     for terms in (["sse"], ["loss", "sse"], ["loss", "sse", "l2", "kl"], ["loss", "sse", "l1"]):
-        lines = helpers.plot_loss_terms({term: [2.0, 1.0] for term in terms}).lines
+        history = {term: [2.0 + number, 1.0] for number, term in enumerate(terms)}
+        lines = helpers.plot_loss_terms(history).lines
         drawn = {line.get_label(): line.get_color() for line in lines}
         assert len(set(drawn.values())) == len(terms)
         for name, color, _ in live_pictures.TERMS.values():
             assert drawn.get(name, color) == color
+
+
+def test_a_loss_of_one_term_is_drawn_once():
+    lines = helpers.plot_loss_terms({"loss": [2.0, 1.0], "sse": [2.0, 1.0]}).lines
+    assert [line.get_label() for line in lines] == ["SSE"]
 
 
 def test_mean_activation_histogram_counts_every_unit_and_marks_the_target():

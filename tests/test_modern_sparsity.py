@@ -9,6 +9,7 @@ from modern_sparsity import (
     GatedAutoencoder,
     JumpReLU,
     RevivingAutoencoder,
+    TiedDecoder,
     TopK,
     jump,
     kth_largest_of,
@@ -227,6 +228,26 @@ def test_a_tied_start_begins_at_the_mean_image():
     np.testing.assert_allclose(b2, IMAGES.mean(axis=0), atol=1e-6)
     centred = IMAGES - IMAGES.mean(axis=0)
     np.testing.assert_allclose(model.encode(IMAGES), topk_by_numpy(centred @ W2.T, 5), atol=1e-4)
+
+
+@in_both_precisions
+def test_a_tied_decoder_teaches_the_encoder_by_both_its_uses(dtype):
+    encoder = keras.layers.Dense(5, dtype=dtype)
+    encoder.build((None, 12))
+    decoder = TiedDecoder(encoder)
+    assert len(decoder.trainable_weights) == 1, "its bias alone"
+    images, W1 = IMAGES.astype(dtype), encoder.kernel.numpy().astype("float64")
+
+    def error(W1):
+        return np.sum((images - images @ W1 @ W1.T) ** 2, axis=1).mean()
+
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(sse(images, decoder(encoder(images))))
+    assert float(loss) == pytest.approx(error(W1), rel=TOLERANCE[dtype])
+    gradient = tape.gradient(loss, encoder.kernel.value)
+    expected = slopes(error, W1)
+    error = np.linalg.norm(gradient - expected) / np.linalg.norm(expected)
+    assert error < TOLERANCE[dtype]
 
 
 def test_the_decoder_keeps_its_norm_while_it_trains():

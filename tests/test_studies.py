@@ -72,3 +72,13 @@ def test_annealing_and_reviving_are_of_the_settings_that_name_them():
     for name, how in studies.REVIVALS.items():
         assert ("annealed" in name) == ("anneal" in how)
         assert ("auxiliary" in name) == how.get("revive", False)
+
+
+def test_the_k_sparse_model_stays_tied_while_it_trains():
+    keras.utils.set_random_seed(0)
+    model, images = studies.k_sparse_model(), helpers.load_mnist("digits").x_train[:200]
+    studies.train_modern(model, images, images, epochs=2, steps_per_epoch=10, anneal=(100, 2))
+    assert float(model.sparsity.k) == 25
+    expected = model.encode(images).numpy() @ model.encoder.kernel.numpy().T + model.decoder.bias
+    np.testing.assert_allclose(model(images), expected, rtol=1e-4, atol=1e-5)
+    assert studies.figures_of(model, images)["fvu"] < 0.9

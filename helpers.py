@@ -172,7 +172,8 @@ def show_exciting_images(images, code, unit, count=9, image_shape=(28, 28), ax=N
         images: (n, pixels). code: (n, units), of the same images. unit: its number.
     """
     strongest = np.argsort(-code[:, unit], kind="stable")[:count]
-    return show_images(images[strongest], count, image_shape, f"hidden unit {unit}", ax)
+    title = f"images that excite hidden unit {unit} most"
+    return show_images(images[strongest], count, image_shape, title, ax)
 
 
 # key in data/results.csv and measures.score → column title and decimals

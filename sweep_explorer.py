@@ -126,9 +126,9 @@ class SweepExplorer:
         names.sort(key=lambda name: len(self._sliders[name].options))  # wider than high
         choices = [[value for _, value in self._sliders[name].options] for name in names]
         rows, columns = choices if len(names) == 2 else ([None], choices[0])
-        width, height = FIGURE_SIZES["large"]
+        size = FIGURE_SIZES["wide" if len(rows) <= 2 else "large"]
         fig, axes = plt.subplots(
-            len(rows), len(columns), figsize=(width, height), squeeze=False, layout="constrained"
+            len(rows), len(columns), figsize=size, squeeze=False, layout="constrained"
         )
         shown = set()
         for line, row in zip(axes, rows, strict=True):

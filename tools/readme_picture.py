@@ -28,7 +28,7 @@ def main():
         model = experiments.build(setting)
         train(model, data.x_train, data.x_validation)
         helpers.show_features(model.encoder.kernel.numpy(), 49, 7, title=title, ax=ax)
-    figure.savefig(ROOT / "data" / "features.png")
+    figure.savefig(ROOT / "data" / "features.png", bbox_inches="tight", pad_inches=0.04)
 
 
 if __name__ == "__main__":

@@ -421,7 +421,9 @@ def train(
     if progress:
         callbacks.append(TqdmCallback(verbose=0, tqdm_class=tqdm, file=sys.stdout))
     validation = as_tensor(validation_images)
-    stack = max(n for n in range(1, 33) if steps_per_epoch % n == 0)  # 32 take 13 MB
+    stack = 1
+    if isinstance(autoencoder, Autoencoder):  # other models take no stacks
+        stack = max(n for n in range(1, 33) if steps_per_epoch % n == 0)  # 32 take 13 MB
     autoencoder.compile(
         optimizer=keras.optimizers.Adam(learning_rate),
         loss=sse,
@@ -430,7 +432,7 @@ def train(
         steps_per_execution=steps_per_epoch // stack,
     )
     return autoencoder.fit(
-        batches(images, batch_size, seed, stack),
+        batches(images, batch_size, seed, stack if stack > 1 else None),
         shuffle=False,  # the batches come shuffled
         epochs=epochs,
         steps_per_epoch=steps_per_epoch // stack,

@@ -715,3 +715,10 @@ def test_training_takes_the_steps_it_is_told(steps):
     images = DIGITS[:200]
     train(model, images, images, epochs=2, steps_per_epoch=steps, progress=False)
     assert int(model.optimizer.iterations) == 2 * steps
+
+
+def test_any_model_of_keras_can_be_trained():
+    model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(8), keras.layers.Dense(64)])
+    history = train(model, DIGITS[:500], DIGITS[500:], epochs=2, progress=False).history
+    assert int(model.optimizer.iterations) == 2 * 390
+    assert history["val_sse"][-1] < history["val_sse"][0]

@@ -407,7 +407,7 @@ def train(
     with "val_" in front.
 
     Args:
-        images, validation_images: (n, pixels) in [0, 1].
+        images, validation_images: (n, pixels) in [0, 1]; None for no validation.
         epochs, steps_per_epoch: 390 steps are one pass over 50,000 images in batches of 128; with
             fewer images the same number of steps passes over them more often.
         seed: of the batches' order. Weights are drawn earlier: keras.utils.set_random_seed.
@@ -420,7 +420,9 @@ def train(
     callbacks = [StopIfNotFinite(), *callbacks]
     if progress:
         callbacks.append(TqdmCallback(verbose=0, tqdm_class=tqdm, file=sys.stdout))
-    validation = as_tensor(validation_images)
+    validation = None
+    if validation_images is not None:
+        validation = (as_tensor(validation_images),) * 2  # the image is its own answer
     stack = 1
     if isinstance(autoencoder, Autoencoder):  # other models take no stacks
         stack = max(n for n in range(1, 33) if steps_per_epoch % n == 0)  # 32 take 13 MB
@@ -436,7 +438,7 @@ def train(
         shuffle=False,  # the batches come shuffled
         epochs=epochs,
         steps_per_epoch=steps_per_epoch // stack,
-        validation_data=(validation, validation),
+        validation_data=validation,
         validation_batch_size=1000,
         callbacks=callbacks,
         verbose=0,

@@ -28,22 +28,15 @@ def course(images, learning_rate, end_of_epoch, units=HIDDEN):
     """sparse_autoencoder.train, without validation, which no other way here has either."""
     import sparse_autoencoder
 
-    autoencoder = _keras_autoencoder(units)
-    fit = autoencoder.fit
-
-    def fit_and_report(data, **settings):
-        settings["callbacks"].append(_report(end_of_epoch))
-        return fit(data, **settings | {"validation_data": None})
-
-    autoencoder.fit = fit_and_report
     sparse_autoencoder.train(
-        autoencoder,
+        _keras_autoencoder(units),
         images,
         validation_images=None,
         epochs=FOREVER,
         steps_per_epoch=len(images) // BATCH,
         learning_rate=learning_rate,
         progress=False,
+        callbacks=[_report(end_of_epoch)],
     )
 
 

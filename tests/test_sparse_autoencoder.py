@@ -713,8 +713,9 @@ def test_a_stack_of_batches_is_as_many_steps():
 def test_training_takes_the_steps_it_is_told(steps):
     model = build_autoencoder(4, pixels=64)
     images = DIGITS[:200]
-    train(model, images, images, epochs=2, steps_per_epoch=steps, progress=False)
+    history = train(model, images, None, epochs=2, steps_per_epoch=steps, progress=False).history
     assert int(model.optimizer.iterations) == 2 * steps
+    assert sorted(history) == ["loss", "sse"], "and validates nothing if there is nothing"
 
 
 def test_any_model_of_keras_can_be_trained():

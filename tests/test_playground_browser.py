@@ -74,10 +74,6 @@ def browser(request, page, tmp_path_factory):
         yield open_notebook
 
 
-# What is the browser's business alone is tested once, for a CI run must end in time.
-once = pytest.mark.parametrize("browser", [7], indirect=True, scope="module")
-
-
 @pytest.fixture
 def lab(browser):
     """A notebook whose cells 0 and 1 have been run: the playground stands below cell 1."""
@@ -176,7 +172,6 @@ def test_this_is_the_ipykernel_that_was_asked_for(lab, request):
     assert int(version) == request.node.callspec.params["browser"]
 
 
-@once
 def test_the_explorers_answer_to_the_keyboard(browser):
     """Lesson 03's explorer of the sweep, and lesson 05's of probes."""
     lab = browser(SETUP, EXPLORE, PROBE)
@@ -238,7 +233,6 @@ def test_loaded_again_while_playing(lab):
 
 
 @pytest.mark.slow
-@once
 def test_run_again_and_then_loaded_again(lab):
     lab.click("train")
     trains(lab)
@@ -255,7 +249,6 @@ def test_run_again_and_then_loaded_again(lab):
 
 
 @pytest.mark.slow
-@once
 def test_scrolled_away(browser):
     lab = browser(SETUP, PLAY, *["\n" * 60] * 5)
     lab.run(0)
@@ -274,7 +267,6 @@ def test_scrolled_away(browser):
 
 
 @pytest.mark.slow
-@once
 def test_output_cleared(lab):
     lab.click("train")
     trains(lab)
@@ -346,7 +338,6 @@ def test_a_hundred_quick_moves(lab):
 
 
 @pytest.mark.slow
-@once
 def test_left_alone_it_pauses_and_says_so(lab):
     lab.click("train")
     trains(lab)
@@ -371,7 +362,6 @@ def test_a_page_that_does_not_answer_is_not_trained_for(lab):
 
 
 @pytest.mark.slow
-@once
 def test_a_loss_that_is_not_finite_pauses_and_reset_helps(lab):
     evaluate(lab, "playground.set(learning_rate=1e30)")
     lab.click("train")
@@ -394,7 +384,6 @@ def test_it_goes_on_after_a_later_cell(lab):
 
 
 @pytest.mark.slow
-@once
 def test_it_is_used_by_keyboard_alone_and_every_control_has_a_name(lab):
     lab.page.locator(".playground-train").focus()
     seen = []

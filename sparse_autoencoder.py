@@ -357,18 +357,18 @@ def as_tensor(images):
     return tf.constant(images)
 
 
-def batches(images, batch_size=128, seed=0, stack=None):
+def batches(images, batch_size=128, seed=0, stack=1):
     """Endless shuffled batches (images, images) to train on, as a tf.data.Dataset.
 
     The order depends on `seed` and on keras.utils.set_random_seed.
     Only the row numbers are shuffled; a whole batch of rows is then picked at once, which is
     several times faster than handing Keras one image at a time.
-    With `stack`, so many batches come as one array, (stack, batch_size, pixels).
+    With a `stack` above 1, so many batches come as one array, (stack, batch_size, pixels).
     """
     images = as_tensor(images)
     rows = tf.data.Dataset.range(len(images)).shuffle(len(images), seed=seed).repeat()
     rows = rows.batch(batch_size, drop_remainder=True)
-    if stack is not None:
+    if stack > 1:
         rows = rows.batch(stack, drop_remainder=True)
 
     def pick(batch):
@@ -434,7 +434,7 @@ def train(
         steps_per_execution=steps_per_epoch // stack,
     )
     return autoencoder.fit(
-        batches(images, batch_size, seed, stack if stack > 1 else None),
+        batches(images, batch_size, seed, stack),
         shuffle=False,  # the batches come shuffled
         epochs=epochs,
         steps_per_epoch=steps_per_epoch // stack,

@@ -315,6 +315,8 @@ def k_sparse(setting, seed, data):
     Makhzani & Frey 2013, tables 1 and 3. α and C are chosen on validation images; then the
     classifier is trained on those as well, and looks at the test images once.
     """
+    from sklearn.base import clone
+
     from sparse_autoencoder import keras
 
     model = k_sparse_model()
@@ -338,15 +340,13 @@ def k_sparse(setting, seed, data):
         probe = measures.fit_probe_to_all(
             train, data.y_train, validation, data.y_validation, (0.005, 0.01, 0.02)
         )
-        probes[alpha] = probe.score(validation, data.y_validation), probe.C
+        probes[alpha] = probe.score(validation, data.y_validation), probe
     alpha = max(probes, key=lambda alpha: probes[alpha][0])
-    accuracy, c = probes[alpha]
-    row |= {"alpha": alpha, "c": c, "error_validation": 100 * (1 - accuracy)}
+    accuracy, probe = probes[alpha]
+    row |= {"alpha": alpha, "c": probe.C, "error_validation": 100 * (1 - accuracy)}
     train, validation, test = codes(alpha, data.x_validation, data.x_test)
     labels = np.concatenate([data.y_train, data.y_validation])
-    probe = measures.fit_probe_to_all(
-        np.concatenate([train, validation]), labels, test, data.y_test, (c,)
-    )
+    probe = clone(probe).fit(np.concatenate([train, validation]), labels)
     return [row | {"error": 100 * (1 - probe.score(test, data.y_test))}], {}
 
 

@@ -357,25 +357,30 @@ def as_tensor(images):
     return tf.constant(images)
 
 
-def batches(images, batch_size=128, seed=0, stack=1):
-    """Endless shuffled batches (images, images) to train on, as a tf.data.Dataset.
+def batches(images, batch_size=128, seed=0, stack=1, targets=None):
+    """Endless shuffled batches (images, targets) to train on, as a tf.data.Dataset.
 
     The order depends on `seed` and on keras.utils.set_random_seed.
     Only the row numbers are shuffled; a whole batch of rows is then picked at once, which is
     several times faster than handing Keras one image at a time.
     With a `stack` above 1, so many batches come as one array, (stack, batch_size, pixels).
+    Without `targets`, one per image, an image is its own.
     """
     images = as_tensor(images)
+    targets = images if targets is None else as_tensor(targets)
     rows = tf.data.Dataset.range(len(images)).shuffle(len(images), seed=seed).repeat()
     rows = rows.batch(batch_size, drop_remainder=True)
     if stack > 1:
         rows = rows.batch(stack, drop_remainder=True)
+    options = tf.data.Options()  # tf.data's own tuning costs more than it brings here: it ...
+    options.experimental_optimization.apply_default_optimizations = False  # ... copies the images,
+    options.autotune.enabled = False  # and often waits for a second or two when training ends
 
     def pick(batch):
         picked = tf.gather(images, batch)
-        return picked, picked
+        return picked, picked if targets is images else tf.gather(targets, batch)
 
-    return rows.map(pick).prefetch(2)
+    return rows.map(pick).prefetch(2).with_options(options)
 
 
 class StopIfNotFinite(keras.callbacks.Callback):

@@ -90,10 +90,8 @@ def classifier(encoder=None, frozen=False):
 
 def fit_classifier(model, images, labels, seed, steps=1500, learning_rate=1e-3):
     """Train a classifier for a number of steps, however few images there are."""
-    from sparse_autoencoder import as_tensor, keras, tf
+    from sparse_autoencoder import batches, keras
 
-    images, labels = as_tensor(images), as_tensor(labels)
-    rows = tf.data.Dataset.range(len(images)).shuffle(len(images), seed=seed).repeat().batch(100)
     model.compile(
         keras.optimizers.Adam(learning_rate),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -101,7 +99,7 @@ def fit_classifier(model, images, labels, seed, steps=1500, learning_rate=1e-3):
         steps_per_execution=500,
     )
     model.fit(
-        rows.map(lambda picked: (tf.gather(images, picked), tf.gather(labels, picked))),
+        batches(images, 100, seed, targets=labels),
         steps_per_epoch=500,
         epochs=steps // 500,
         shuffle=False,  # they come shuffled

@@ -12,7 +12,8 @@ DEAD = {"sigmoid": 0.1, "relu": 0.0, "linear": 0.0}
 
 def mean_sse(images, reconstructions):
     """Squared error summed over pixels, mean over images: (n, pixels) twice → float."""
-    return float(np.mean(np.sum(np.square(images - reconstructions), axis=1, dtype=np.float64)))
+    error = images - reconstructions
+    return float(np.mean(np.einsum("ij,ij->i", error, error, dtype=np.float64)))
 
 
 def unexplained_variance(images, reconstructions):
@@ -28,7 +29,10 @@ def size_of_reconstructions(images, reconstructions):
     """
     mean = images.mean(axis=0)
     x, drawn = images - mean, reconstructions - mean
-    return float(np.sum(drawn * drawn, dtype=np.float64) / np.sum(drawn * x, dtype=np.float64))
+    squares, products = (
+        np.einsum("ij,ij->", drawn, other, dtype=np.float64) for other in (drawn, x)
+    )
+    return float(squares / products)
 
 
 def mean_activation(code):

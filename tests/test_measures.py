@@ -29,7 +29,7 @@ def test_sse_is_summed_over_pixels_and_averaged_over_images():
 
 def test_sse_of_many_images_is_not_rounded():
     images = np.full((3000, 784), 0.1, np.float32)
-    exact = 784 * float(np.float32(0.1) ** 2)
+    exact = 784 * float(np.float32(0.1)) ** 2
     assert measures.mean_sse(images, 0 * images) == pytest.approx(exact, rel=1e-9)
 
 

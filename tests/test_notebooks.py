@@ -150,10 +150,10 @@ def test_links_to_files_resolve(path):
 def derived(lesson):
     """The functions and classes that a lesson derives, defined on their own."""
     cells = code_cells(read(NOTEBOOKS / f"{lesson}.ipynb"))
-    from sparse_autoencoder import Autoencoder, keras, sse, tf
+    from sparse_autoencoder import Autoencoder, as_tensor, keras, sse, tf
 
     names = {"keras": keras, "tf": tf, "ops": keras.ops, "np": np}
-    names |= {"Autoencoder": Autoencoder, "sse": sse}
+    names |= {"Autoencoder": Autoencoder, "as_tensor": as_tensor, "sse": sse}
     for cell in cells:
         if "derives" in cell.metadata.get("tags", []):
             tree = ast.parse(cell.source)

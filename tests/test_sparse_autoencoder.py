@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import psutil
 import pytest
 import tensorflow as tf
 from sklearn.datasets import load_digits
@@ -546,6 +547,12 @@ def test_fewer_images_than_a_batch_fill_it_by_turns():
     assert np.bincount(whole).tolist() == [8, 8, 8]
 
 
+def test_images_come_with_their_targets_where_there_are_some():
+    numbers = np.arange(12, dtype="float32")[:, None]
+    for x, y in batches(numbers, 5, targets=np.arange(12) * 10).take(4):
+        np.testing.assert_array_equal(y, np.ravel(x) * 10)
+
+
 @pytest.fixture(scope="module")
 def training():
     """Trained on 500 digits, validated on the other 1,297, which no batch size divides."""
@@ -653,6 +660,15 @@ def test_an_array_that_was_written_to_is_encoded_anew():
 def as_load_mnist_makes_them():
     grays = np.random.default_rng(0).integers(0, 256, (40, 28, 28), np.uint8)
     return image_data._pixels(grays)
+
+
+def test_batches_do_not_hold_the_images_a_second_time():
+    images = image_data._pixels(np.zeros((50_000, 784), np.uint8))  # 157 MB
+    next(iter(batches(images[:256])))  # what tf.data needs at its first start
+    before = psutil.Process().memory_info().rss
+    iterator = iter(batches(images))
+    next(iterator)
+    assert psutil.Process().memory_info().rss - before < images.nbytes / 2
 
 
 def read_only(images):

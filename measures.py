@@ -29,10 +29,8 @@ def size_of_reconstructions(images, reconstructions):
     """
     mean = images.mean(axis=0)
     x, drawn = images - mean, reconstructions - mean
-    squares, products = (
-        np.einsum("ij,ij->", drawn, other, dtype=np.float64) for other in (drawn, x)
-    )
-    return float(squares / products)
+    squares = np.einsum("ij,ij->", drawn, drawn, dtype=np.float64)
+    return float(squares / np.einsum("ij,ij->", drawn, x, dtype=np.float64))
 
 
 def mean_activation(code):

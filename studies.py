@@ -210,15 +210,16 @@ def figures_of(model, images):
     Units of a sigmoid code that are not active are set to 0 first, as in the other ways.
     """
     code, activation = model.encode(images).numpy(), model.encoder.activation.__name__
-    figures = {
-        "l0": measures.active_units(code, activation).mean(),
-        "dead": 100 * measures.dead_units(code, activation).mean(),
-    }
+    l0 = measures.active_units(code, activation).mean()
+    dead = 100 * measures.dead_units(code, activation).mean()
     code[code <= measures.ACTIVE[activation]] = 0
     drawn = model.decoder(code).numpy()
-    figures["fvu"] = measures.unexplained_variance(images, drawn)
-    figures["size"] = measures.size_of_reconstructions(images, drawn)
-    return {column: figures[column] for column in ("l0", "fvu", "size", "dead")}
+    return {
+        "l0": l0,
+        "fvu": measures.unexplained_variance(images, drawn),
+        "size": measures.size_of_reconstructions(images, drawn),
+        "dead": dead,
+    }
 
 
 def modern(setting, seed, data):

@@ -58,7 +58,7 @@ def fill(table, only=(), seeds=None, jobs=-1, scheduler=None):
     failures = []
     with open(table.path, "a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, table.columns)
-        if not done:
+        if file.tell() == 0:
             writer.writeheader()
         for setting, seed, found, error in _in_parallel(table.run, todo, jobs, scheduler):
             if error:

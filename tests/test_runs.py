@@ -74,6 +74,14 @@ def test_a_failure_is_reported_and_loses_nothing(tmp_path):
     assert len(rows(tmp_path)) == 8
 
 
+def test_a_table_in_which_nothing_succeeded_is_filled_later(tmp_path):
+    with pytest.raises(SystemExit, match="4 of 4 runs failed"):
+        runs.fill(table(tmp_path, not_again), jobs=1)
+    assert rows(tmp_path) == []
+    runs.fill(table(tmp_path, two_rows), jobs=1)
+    assert len(rows(tmp_path)) == 8
+
+
 def test_a_wrong_name_lists_the_right_ones(tmp_path):
     with pytest.raises(SystemExit, match="no setting 'c'. There are: 'a', 'b'"):
         runs.fill(table(tmp_path, two_rows), only=["c"], jobs=1)

@@ -312,9 +312,9 @@ def k_sparse_model():
 def k_sparse(setting, seed, data):
     """Error of a logistic regression on frozen codes with all labels, in percent.
 
-    Makhzani & Frey 2013, tables 1 and 3. As there, the autoencoder learns from all 60,000 images
-    that are not test images, without labels. α and C are chosen on validation images; then the
-    classifier is trained on those as well, and looks at the test images once.
+    Makhzani & Frey 2013, tables 1 and 3. The autoencoder learns from all images that are not test
+    images, without labels. α and C are chosen on validation images; then the classifier is trained
+    on those as well, and looks at the test images once.
     """
     from sklearn.base import clone
 

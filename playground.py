@@ -6,7 +6,7 @@ as the last line of a cell. It plays with a copy; the model itself is never touc
 
 A thread in the kernel trains and sends pictures. The browser acknowledges each one, through a link
 between two widgets, before the next is sent: so pictures never queue up, and a page that is gone
-stops the training.
+stops the training. An answer that is lost is asked for again.
 """
 
 import functools
@@ -469,7 +469,7 @@ class Playground:
     def _work(self):
         note = "Paused."
         try:
-            drawn = -np.inf
+            drawn = asked = -np.inf
             while self._playing:
                 now = self.clock()
                 if now - self._touched > 60 * self.idle_minutes:
@@ -481,6 +481,10 @@ class Playground:
                     break
                 if not answered and now - self._sent > PATIENCE:
                     self._state = "waiting"
+                    if now - asked > PATIENCE:  # an interrupt of the kernel may swallow an answer
+                        with self._lock:
+                            self._frame.value += 1
+                        asked = now
                     time.sleep(0.05)
                     continue
                 steps, seconds = SPEEDS[self._speed.value]

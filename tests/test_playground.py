@@ -422,6 +422,24 @@ def test_without_a_browser_training_stops_by_itself(data, monkeypatch):
     assert played.training.step == step
 
 
+def test_an_answer_that_was_lost_is_asked_for_again(data, monkeypatch):
+    monkeypatch.setattr(playground_module, "PATIENCE", 0.3)
+    played, seen = Playground(kl_model(), data), []
+
+    def answer(change):  # as a page does, but for its third answer
+        seen.append(change["new"])
+        if len(seen) != 3:
+            played._answer.value = change["new"]
+
+    played._frame.observe(answer, "value")
+    played._train_button.value = True
+    end = time.monotonic() + 30
+    while len(seen) < 8 and played._train_button.value and time.monotonic() < end:
+        time.sleep(0.01)
+    assert len(seen) >= 8 and played.figures["step"] > 0
+    played.close()
+
+
 def test_train_right_after_pause_trains(data):
     played = Playground(kl_model(), data)
     for _ in range(5):

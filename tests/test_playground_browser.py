@@ -293,6 +293,24 @@ def test_interrupted(lab):
 
 
 @pytest.mark.slow
+def test_an_answer_of_the_page_that_is_lost_is_asked_for_again(lab):
+    """As when an interrupt falls on the very moment in which the kernel reads it."""
+    lab.click("train")
+    trains(lab)
+    lose = """
+    listen = playground._answer.set_state
+    def lose(state):
+        print("lost", state)
+        playground._answer.set_state = listen
+    playground._answer.set_state = lose
+    """
+    lab.write(2, lose)
+    lab.run(2)
+    assert evaluate(lab, "print(playground._answer.set_state is listen)", 3) == "True"
+    trains(lab)
+
+
+@pytest.mark.slow
 def test_kernel_restarted(lab):
     lab.click("train")
     trains(lab)

@@ -431,18 +431,20 @@ def train(
     stack = 1
     if isinstance(autoencoder, Autoencoder):  # other models take no stacks
         stack = max(n for n in range(1, 33) if steps_per_epoch % n == 0)  # 32 take 13 MB
+    executions = steps_per_epoch // stack
     autoencoder.compile(
         optimizer=keras.optimizers.Adam(learning_rate),
         loss=sse,
         metrics=[sse],
         jit_compile=True,
-        steps_per_execution=steps_per_epoch // stack,
+        # A loop over many executions is faster than Python's, but takes half a second to compile.
+        steps_per_execution=executions if executions > 32 else 1,
     )
     return autoencoder.fit(
         batches(images, batch_size, seed, stack),
         shuffle=False,  # the batches come shuffled
         epochs=epochs,
-        steps_per_epoch=steps_per_epoch // stack,
+        steps_per_epoch=executions,
         validation_data=validation,
         validation_batch_size=1000,
         callbacks=callbacks,

@@ -32,9 +32,9 @@ class TopK(keras.layers.Layer):
         ValueError: k below 1.
     """
 
-    def __init__(self, k, **kwargs):
+    def __init__(self, k, name="top_k", **kwargs):
         check("The number of active units k", k, low=1)
-        super().__init__(**kwargs)
+        super().__init__(name=name, **kwargs)
         self.k = setting(self, "k", k)
 
     @property
@@ -278,6 +278,10 @@ class Anneal(keras.callbacks.Callback):
         super().__init__()
         self.k = layer.k
         self.course = ops.convert_to_numpy(ops.linspace(start, layer.k, epochs))
+
+    def get_config(self):
+        """What it does to k: the value of each epoch."""
+        return {"course": self.course.tolist()}
 
     def on_epoch_begin(self, epoch, logs=None):
         self.k.assign(round(float(self.course[min(epoch, len(self.course) - 1)])))

@@ -40,18 +40,15 @@ def execute(notebook, parameters=None, timeout=1800):
 
     Args:
         notebook: a NotebookNode; changed in place.
-        parameters: name → value, set after the cell tagged "parameters" for this run alone.
+        parameters: name → value, set in the cell tagged "parameters" for this run alone.
 
     Raises:
         nbclient.exceptions.CellExecutionError: a cell failed.
     """
-    cells = notebook.cells
-    injected = nbformat.v4.new_code_cell(
-        "\n".join(f"{k} = {v!r}" for k, v in (parameters or {}).items())
-    )
-    after = [i for i, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", [])]
-    if parameters:
-        cells.insert(after[0] + 1, injected)
+    asked = "".join(f"\n{name} = {value!r}" for name, value in (parameters or {}).items())
+    for cell in notebook.cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            cell.source += asked
     NotebookClient(
         notebook,
         timeout=timeout,
@@ -60,8 +57,8 @@ def execute(notebook, parameters=None, timeout=1800):
         record_timing=False,
         coalesce_streams=True,
     ).execute()
-    if parameters:
-        cells.remove(injected)
+    for cell in notebook.cells:
+        cell.source = cell.source.removesuffix(asked)
     return strip(notebook)
 
 
@@ -132,7 +129,7 @@ def main():
         notebook = nbformat.read(path, as_version=4)
         notebook.cells.append(nbformat.v4.new_code_cell(PEAK_MEMORY))
         try:
-            notebook = execute(notebook)
+            notebook = execute(notebook, {"REUSE": False})  # what it shows was trained in this run
         except CellExecutionError as error:
             sys.exit(f"{path.name} stopped with an error, and was left as it was:\n{error}")
         megabytes = int(notebook.cells.pop().outputs[0].text) / 1024

@@ -9,6 +9,7 @@ import json
 import re
 import sys
 import time
+import warnings
 
 import joblib
 import numpy as np
@@ -53,7 +54,9 @@ def train_or_load(autoencoder, images, validation_images, reuse=True, **settings
     key = _key(**call.arguments) if reuse else None
     memory = _memory(FOLDER if key else None)
     kept = memory.cache(_result, ignore=["trained"])
-    result = kept.call_and_shelve(key, trained)
+    with warnings.catch_warnings():  # a folder that may only be read, or a full disk, does no harm
+        warnings.filterwarnings("ignore", "Unable to cache to disk")
+        result = kept.call_and_shelve(key, trained)
     if seconds is None:  # there was one, but nobody has read it yet
         try:
             seconds, weights = result.get()

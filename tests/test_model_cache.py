@@ -1,5 +1,7 @@
 """Models that an earlier run trained: loaded where all is the same, and never otherwise."""
 
+import contextlib
+import os
 import re
 import subprocess
 import sys
@@ -257,6 +259,44 @@ def test_where_nothing_can_be_kept_it_trains(trainings, monkeypatch, tmp_path):
     for _ in range(2):
         assert train_or_load(untrained(), IMAGES, None, **SETTINGS) > 0
     assert len(trainings) == 2
+
+
+@pytest.fixture
+def reader_without_rights(folder):
+    """As on a server: the models are the teacher's, and a student may only read them."""
+    if not hasattr(os, "geteuid"):
+        pytest.skip("rights are set otherwise here")
+    me = os.geteuid()
+
+    @contextlib.contextmanager
+    def student():
+        for path in [folder, *folder.rglob("*")]:
+            path.chmod(0o555)
+        if me == 0:  # who may write everywhere
+            os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(me)
+            for path in [folder, *folder.rglob("*")]:
+                path.chmod(0o755)
+
+    for above in list(folder.parents)[: len(folder.parents) - 1]:
+        above.chmod(above.stat().st_mode | 0o055)
+    return student
+
+
+def test_models_that_may_only_be_read_are_loaded(
+    reader_without_rights, trainings, folder, recwarn, capfd
+):
+    train_or_load(untrained(), IMAGES, None, **SETTINGS)
+    capfd.readouterr()
+    with reader_without_rights():
+        train_or_load(untrained(), IMAGES, None, **SETTINGS)
+        assert len(trainings) == 1
+        train_or_load(untrained(units=6), IMAGES, None, progress=False, **SETTINGS)
+    assert len(trainings) == 2 and len(files(folder)) == 1
+    assert not [w for w in recwarn if "cache" in str(w.message)] and not capfd.readouterr().err
 
 
 def test_a_training_that_failed_is_not_kept(folder):

@@ -4,12 +4,15 @@ Nothing there is needed: a model that is missing, damaged or of other settings i
 the folder can be deleted at any time.
 """
 
+import contextlib
 import inspect
 import json
+import os
 import re
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -19,16 +22,18 @@ from helpers import RESULTS
 from sparse_autoencoder import keras, tf, train
 
 FOLDER = RESULTS.with_name("models")
-LIMIT = "500M"  # for all of them; beyond it, the oldest go
+LIMIT = 100  # models, of up to 6 MB in the lessons; beyond it, the oldest go
+IMPORTED = time.time()
 
 
-def train_or_load(autoencoder, images, validation_images, reuse=True, **settings):
+def train_or_load(autoencoder, images, validation_images, *, reuse=True, **settings):
     """Train as sparse_autoencoder.train does, or load the weights that this led to before.
 
     They are loaded only where all that decides on them is the same: the model and its first
     weights, the images, the settings, the seeds, the callbacks, the code, Keras and TensorFlow.
-    Losses and the optimizer are not kept. A model with a class that is defined in a notebook, or
-    trained with a callback that has no `get_config`, is always trained.
+    Where that cannot be known, the model is always trained: one with a class or an activation that
+    is defined in a notebook, one trained with a callback that has no `get_config`, or by code whose
+    file was changed since it was imported. A model that was loaded is not compiled.
 
     Args:
         autoencoder, images, validation_images, settings: as for `train`.
@@ -40,75 +45,76 @@ def train_or_load(autoencoder, images, validation_images, reuse=True, **settings
     Raises:
         FloatingPointError: the loss is no longer finite.
     """
-    seconds = None
-
-    def trained():
-        nonlocal seconds
-        start = time.perf_counter()
-        train(autoencoder, images, validation_images, **settings)
-        seconds = time.perf_counter() - start
-        return seconds, autoencoder.get_weights()
-
     call = inspect.signature(train).bind(autoencoder, images, validation_images, **settings)
     call.apply_defaults()
+    progress = call.arguments.pop("progress")
     key = _key(**call.arguments) if reuse else None
-    memory = _memory(FOLDER if key else None)
-    kept = memory.cache(_result, ignore=["trained"])
-    with warnings.catch_warnings():  # a folder that may only be read, or a full disk, does no harm
-        warnings.filterwarnings("ignore", "Unable to cache to disk")
-        result = kept.call_and_shelve(key, trained)
-    if seconds is None:  # there was one, but nobody has read it yet
+    path = FOLDER / f"{key}.joblib"
+    if key:
         try:
-            seconds, weights = result.get()
+            seconds, losses, weights = joblib.load(path)
+        except (FileNotFoundError, NotADirectoryError):
+            pass
         except Exception:  # what a damaged file raises depends on where it is damaged
-            print(f"A model in {FOLDER} cannot be read: it is trained anew.")
-            result.clear()
-            kept.call_and_shelve(key, trained)
+            print(f"{path} cannot be read: the model is trained anew.")
         else:
             autoencoder.set_weights(weights)
-            if call.arguments["progress"]:
-                print(f"loaded from data/models: an earlier run trained it in {seconds:.0f} s")
+            if progress:
+                terms = ", ".join(f"{name}={value:.3g}" for name, value in sorted(losses.items()))
+                print(f"loaded from data/models, trained before in {seconds:.0f} s: {terms}")
             return seconds
-    memory.reduce_size(LIMIT)
+    start = time.perf_counter()
+    history = train(autoencoder, images, validation_images, **settings).history
+    seconds = time.perf_counter() - start
+    if key:
+        losses = {name: values[-1] for name, values in history.items()}
+        _keep(path, (seconds, losses, autoencoder.get_weights()))
     return seconds
 
 
-def _result(key, trained):
-    """What is kept of a training: its seconds and the model's weights."""
-    return trained()
-
-
-def _memory(folder):
-    """A joblib.Memory in a folder; for None, or where it cannot be made, one that keeps nothing."""
+def _keep(path, result):
+    """Write a file, where that is possible; of too many, delete the oldest."""
+    part = path.with_suffix(f".{os.getpid()}.part")
     try:
-        return joblib.Memory(folder, compress=1, verbose=0)  # compressed files have a checksum
+        path.parent.mkdir(exist_ok=True)
+        joblib.dump(result, part, compress=1)  # compressed, it has a checksum
+        part.replace(path)
+        for old in sorted(FOLDER.glob("*.joblib"), key=os.path.getmtime)[:-LIMIT]:
+            old.unlink()
     except OSError:
-        return joblib.Memory(None)
+        with contextlib.suppress(OSError):
+            part.unlink()
 
 
-def _key(autoencoder, images, callbacks, seed, **settings):
+def _key(autoencoder, callbacks, seed, images, validation_images, **settings):
     """A hash of all that decides on the weights after training; None where that cannot be known."""
-    for without_effect in ("validation_images", "progress"):
-        settings.pop(without_effect)
     try:
-        model = keras.saving.serialize_keras_object(autoencoder)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that loading a lambda is unsafe: none is loaded here
+            model = keras.saving.serialize_keras_object(autoencoder)
+        text = json.dumps(model)
         courses = [(type(callback).__name__, callback.get_config()) for callback in callbacks]
-    except (AttributeError, NotImplementedError):  # a layer or callback has no get_config
+    except Exception:  # a layer or a callback cannot say what it is made of
         return None
-    modules = set(re.findall(r'"module": "?([^",]+)', json.dumps(model)))
-    modules |= {type(callback).__module__ for callback in callbacks} | {sparse_autoencoder.__name__}
-    in_a_notebook = modules & {"null", "builtins", "__main__"}  # whose code cannot be read
-    if in_a_notebook or not autoencoder.built or not all(map(np.isscalar, settings.values())):
-        return None
+    modules = {type(callback).__module__ for callback in callbacks} | {sparse_autoencoder.__name__}
+    modules |= set(re.findall(r'"module": "?([^",]+)', text))
     modules = sorted(name for name in modules if name.partition(".")[0] != "keras")
+    functions = re.search(r'__lambda__|"activation": (?!"\w+")', text)  # not those of Keras
+    of_a_notebook = {"null", "builtins", "__main__"}.intersection(modules)
+    if functions or of_a_notebook or not autoencoder.built:
+        return None
+    files = [Path(sys.modules[name].__file__) for name in modules]
+    changed = any(file.stat().st_mtime > IMPORTED for file in files)
+    if changed or not all(map(np.isscalar, [seed, *settings.values()])):
+        return None
     described = {
         "model": model,
-        "weights": autoencoder.get_weights(),
-        "images": images,
+        "weights": [(weight.trainable, weight.numpy()) for weight in autoencoder.weights],
+        "images": (images, validation_images),
         "settings": settings,
         "callbacks": courses,
         "seeds": tf.compat.v1.get_seed(seed),  # with that of keras.utils.set_random_seed
-        "code": [inspect.getsource(sys.modules[name]) for name in modules],
+        "code": [file.read_bytes() for file in files],
         "versions": (keras.__version__, tf.__version__),
     }
     return joblib.hash(described)

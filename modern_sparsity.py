@@ -272,6 +272,9 @@ class Anneal(keras.callbacks.Callback):
 
     Args:
         layer: a TopK. start: k in the first epoch. epochs: until it has its own value.
+
+    Raises:
+        ValueError: when training begins, if the layer is not part of the model.
     """
 
     def __init__(self, layer, start, epochs):
@@ -282,6 +285,13 @@ class Anneal(keras.callbacks.Callback):
     def get_config(self):
         """What it does to k: the value of each epoch."""
         return {"course": self.course.tolist()}
+
+    def on_train_begin(self, logs=None):
+        if not any(self.k is variable for variable in self.model.variables):
+            raise ValueError(
+                "Anneal was given a TopK layer that is not part of the model: give it the one that "
+                "the model was built with."
+            )
 
     def on_epoch_begin(self, epoch, logs=None):
         self.k.assign(round(float(self.course[min(epoch, len(self.course) - 1)])))

@@ -272,6 +272,12 @@ def test_k_is_annealed_epoch_by_epoch():
     assert seen == [10, 7, 4, 4, 4]
 
 
+def test_annealing_a_layer_of_no_model_is_refused():
+    model = build_autoencoder(20, "linear", "linear", sparsity=TopK(4), pixels=12)
+    with pytest.raises(ValueError, match="not part of the model: give it the one"):
+        train(model, IMAGES, IMAGES, 2, 3, progress=False, callbacks=[Anneal(TopK(4), 10, 2)])
+
+
 MODELS = {
     "TopK": lambda: build_autoencoder(20, "linear", "linear", sparsity=TopK(5), pixels=12),
     "JumpReLU": lambda: build_autoencoder(20, "linear", "linear", JumpReLU(0.1), pixels=12),

@@ -254,7 +254,7 @@ def test_lesson_04_and_module_agree():
 
 def run_lesson(path, **parameters):
     start = time.perf_counter()
-    notebook = execute(read(path), parameters)
+    notebook = execute(read(path), {"REUSE": False, **parameters})
     assert not [o for o in outputs(notebook) if o.get("name") == "stderr"]
     return notebook, time.perf_counter() - start
 

@@ -1,4 +1,4 @@
-"""Trained models kept in data/models/, so that a lesson run once more need not train them again.
+"""Trained models kept in data/models/, so that no lesson need train the very same one again.
 
 Nothing there is needed: a model that is missing, damaged or of other settings is trained anew, and
 the folder can be deleted at any time.
@@ -31,9 +31,12 @@ def train_or_load(autoencoder, images, validation_images, *, reuse=True, **setti
 
     They are loaded only where all that decides on them is the same: the model and its first
     weights, the images, the settings, the seeds, the callbacks, the code, Keras and TensorFlow.
-    Where that cannot be known, the model is always trained: one with a class or an activation that
-    is defined in a notebook, one trained with a callback that has no `get_config`, or by code whose
-    file was changed since it was imported. A model that was loaded is not compiled.
+    Where that cannot be known, the model is always trained: for instance if a class or an
+    activation is defined in a notebook, if a callback has no `get_config`, or if a file of the code
+    was changed since it was imported.
+
+    A line with the last losses then stands for the progress bar. A model that was loaded is not
+    compiled: `evaluate` and `fit` ask for `compile` first.
 
     Args:
         autoencoder, images, validation_images, settings: as for `train`.

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -217,20 +217,27 @@ def _download(url, name):
     return file.getvalue()
 
 
-def _save(archive, path, arrays):
-    """Write arrays to path, whole or not at all; where that fails, say so and go on."""
+@contextmanager
+def written_whole(path):
+    """A path to write to; what was written takes the place of `path`, whole or not at all."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb") as file:
-            np.savez_compressed(file, **arrays)
+        yield part
         os.replace(part, path)
-        print(f"{archive.name} is now in {path}.")
-    except OSError as error:
-        print(f"{path} could not be saved ({_reason(error)}): it is used from memory this time.")
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+def _save(archive, path, arrays):
+    """Write arrays to path; where that fails, say so and go on."""
+    try:
+        with written_whole(path) as part, open(part, "wb") as file:
+            np.savez_compressed(file, **arrays)
+        print(f"{archive.name} is now in {path}.")
+    except OSError as error:
+        print(f"{path} could not be saved ({_reason(error)}): it is used from memory this time.")
 
 
 def _keep_aside(archive, path, error):

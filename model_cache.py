@@ -19,6 +19,7 @@ import numpy as np
 
 import sparse_autoencoder
 from helpers import RESULTS
+from image_data import written_whole
 from sparse_autoencoder import keras, tf, train
 
 FOLDER = RESULTS.with_name("models")
@@ -77,16 +78,11 @@ def train_or_load(autoencoder, images, validation_images, *, reuse=True, **setti
 
 def _keep(path, result):
     """Write a file, where that is possible; of too many, delete the oldest."""
-    part = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        path.parent.mkdir(exist_ok=True)
-        joblib.dump(result, part, compress=1)  # compressed, it has a checksum
-        part.replace(path)
+    with contextlib.suppress(OSError):
+        with written_whole(path) as part:
+            joblib.dump(result, part, compress=1)  # compressed, it has a checksum
         for old in sorted(FOLDER.glob("*.joblib"), key=os.path.getmtime)[:-LIMIT]:
             old.unlink()
-    except OSError:
-        with contextlib.suppress(OSError):
-            part.unlink()
 
 
 def _key(autoencoder, callbacks, seed, images, validation_images, **settings):

@@ -370,6 +370,17 @@ def test_a_training_that_failed_is_not_kept(folder):
     assert not files(folder)
 
 
+def test_interrupted_while_it_is_written_it_leaves_nothing(folder, monkeypatch):
+    def interrupted(result, path, compress):
+        Path(path).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(model_cache.joblib, "dump", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_or_load(untrained(), IMAGES, None, **SETTINGS)
+    assert folder.exists() and not files(folder)
+
+
 def test_an_unknown_setting_is_refused_in_one_sentence():
     with pytest.raises(TypeError, match="unexpected keyword argument 'epoch'"):
         train_or_load(untrained(), IMAGES, None, epoch=3)

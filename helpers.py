@@ -1,110 +1,44 @@
 """What would distract in a lesson: loading the data, and drawing pictures of plain arrays.
 
-Every drawing function returns the Axes it drew on. The style is notebooks/matplotlibrc.
+Every drawing function returns the Axes it drew on. Importing this module gives all figures the
+style of the course.
 """
 
-from pathlib import Path
-
 import numpy as np
+import pandas as pd
 
-from image_data import ImageData, load_fashion_mnist, load_mnist
+from sparse_autoencoder.figures import FIGURE_SIZES as FIGURE_SIZES
+from sparse_autoencoder.figures import axes_or_new, show_picture, use_style
+from sparse_autoencoder.figures import mosaic as mosaic
+from sparse_autoencoder.figures import show_features as show_features
+from sparse_autoencoder.figures import show_images as show_images
+from sparse_autoencoder.images import ImageData as ImageData
+from sparse_autoencoder.images import load_images as load_images
+from sparse_autoencoder.tables import DATA as DATA
+from sparse_autoencoder.tables import sweep as sweep
+from sparse_autoencoder.tables import sweep_picture as sweep_picture
+from sparse_autoencoder.tables import table as table
+from sparse_autoencoder.vocabulary import SCORECARD, TERMS, VERMILION
 
-__all__ = ["ImageData", "load_fashion_mnist", "load_mnist"]
-
-RESULTS = Path(__file__).parent / "data" / "results.csv"
-SWEEP_RESULTS = RESULTS.with_name("sweep.csv")
-SWEEP_PICTURES = RESULTS.with_name("sweep")  # for each setting of sweep.csv
-FIGURE_SIZES = {"small": (5, 3.2), "wide": (9, 3), "large": (9, 4.8)}  # inches
-
-
-def sweep():
-    """data/sweep.csv as a pandas DataFrame: a row for each setting, figures averaged over seeds.
-
-    A penalty that a setting lacks has weight 0; its ρ is missing (NaN).
-    """
-    import pandas as pd
-
-    runs = pd.read_csv(SWEEP_RESULTS)
-    penalties = ["beta", "lam1", "lam2"]
-    runs[penalties] = runs[penalties].fillna(0.0)
-    by_setting = runs.groupby("setting", sort=False)
-    axes = ["activation", "rho", *penalties, "hidden_units", "batch_size"]
-    figures = by_setting.mean(numeric_only=True).drop(columns=["seed", *axes[1:]])
-    return figures.join(by_setting[axes].first()).assign(seeds=by_setting.size())
-
-
-def sweep_picture(setting, kind):
-    """The file with the "features" or the "reconstructions" of a setting of the sweep."""
-    return SWEEP_PICTURES / f"{setting.replace(' ', '_')}_{kind}.png"
-
-
-def _axes(ax, size="wide"):
-    """The axes to draw on: the given ones, or new ones in one of the course's three sizes."""
-    import matplotlib.pyplot as plt  # here, so that importing helpers stays quick
-
-    return ax if ax is not None else plt.subplots(figsize=FIGURE_SIZES[size])[1]
-
-
-def mosaic(images, columns, image_shape=(28, 28), gap=1, fill=0.0):
-    """Many small images as one picture: (n, pixels) → (rows·height, columns·width) with gaps."""
-    height, width = image_shape
-    rows = -(-len(images) // columns)
-    picture = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), fill)
-    for i, image in enumerate(images):
-        top, left = (i // columns) * (height + gap), (i % columns) * (width + gap)
-        picture[top : top + height, left : left + width] = np.reshape(image, image_shape)
-    return picture
-
-
-def _show(picture, ax, title, **how):
-    ax.imshow(picture, **how)
-    ax.set(xticks=[], yticks=[], title=title or "")
-    ax.spines[:].set_visible(False)
-    ax.grid(False)
-    return ax
-
-
-def show_images(images, columns=15, image_shape=(28, 28), title=None, ax=None):
-    """Images, (n, pixels) in [0, 1], side by side in rows of `columns`; returns the Axes."""
-    picture = mosaic(images, columns, image_shape, fill=0.5)
-    return _show(picture, _axes(ax), title, cmap="gray", vmin=0, vmax=1)
+use_style()
 
 
 def show_reconstructions(images, reconstructions, count=15, image_shape=(28, 28), ax=None):
-    """The first `count` images above their reconstructions, both (n, pixels); returns the Axes."""
+    """The first `count` images above their reconstructions, both (n, pixels); returns the Axes.
+
+    Args:
+        images: (n, pixels).
+        reconstructions: (n, pixels), of the same images.
+        count: how many are shown, or all where there are fewer.
+        image_shape: height and width of an image in pixels.
+        ax: the axes to draw on; new ones by default.
+    """
     both = np.concatenate([images[:count], reconstructions[:count]])
-    ax = show_images(both, count, image_shape, ax=ax)
+    ax = show_images(both, len(both) // 2, image_shape, ax=ax)
     height = image_shape[0]
     ax.set_yticks([height / 2, height * 1.5 + 1], ["original", "reconstruction"])
     ax.tick_params(length=0)
     return ax
-
-
-def show_features(weights, count=None, columns=28, image_shape=(28, 28), title=None, ax=None):
-    """Features as images on a map symmetric about 0; returns the Axes.
-
-    Args:
-        weights: (pixels, units), a column of W1 (or of W2 transposed) for each hidden unit.
-        count: how many units, from the first; all by default.
-
-    Each feature is divided by its largest weight, so a weak one shows as clearly as a strong one.
-    """
-    features = np.array(weights[:, :count].T, dtype=np.float64)
-    features /= np.maximum(np.abs(features).max(axis=1, keepdims=True), 1e-12)
-    picture = mosaic(features, columns, image_shape)
-    return _show(picture, _axes(ax, "large"), title, cmap="RdBu_r", vmin=-1, vmax=1)
-
-
-# Term of the loss → name, colour and dashes, the same in every plot and on the playground.
-TERMS = {
-    "loss": ("loss (total)", "#000000", (0, (8, 2))),
-    "sse": ("SSE", "#0072B2", "-"),
-    "l2": ("L2 term", "#009E73", "-."),
-    "kl": ("KL term", "#D55E00", "--"),
-    "l1": ("L1 term", "#CC79A7", ":"),
-    "l0": ("L0 term", "#CC79A7", ":"),
-    "aux": ("aux term", "#E69F00", (0, (5, 1, 1, 1, 1, 1))),
-}
 
 
 def plot_loss_terms(history, ax=None):
@@ -116,16 +50,16 @@ def plot_loss_terms(history, ax=None):
 
     A term has the same colour and dashes whatever stands beside it.
     """
-    ax = _axes(ax)
+    ax = axes_or_new(ax)
     drawn = [term for term in TERMS if term in history]
     if len(history.get("sse", ())) and np.array_equal(history["sse"], history.get("loss")):
         drawn.remove("loss")  # the same curve twice
     for term in drawn:
-        name, color, dashes = TERMS[term]
+        look = TERMS[term]
         epochs = np.arange(1, len(history[term]) + 1)
-        ax.plot(epochs, history[term], label=name, color=color, linestyle=dashes)
+        ax.plot(epochs, history[term], label=look.label, color=look.color, ls=look.linestyle)
         if f"val_{term}" in history:
-            ax.plot(epochs, history[f"val_{term}"], "o", mfc="white", color=color)
+            ax.plot(epochs, history[f"val_{term}"], "o", mfc="white", color=look.color)
     if any(name.startswith("val_") for name in history):
         ax.plot([], [], "o", mfc="white", color="gray", label="validation")
     ax.set(xlabel="epoch", ylabel="loss term", yscale="log")
@@ -139,10 +73,10 @@ def plot_mean_activation(rho_hat, rho=None, label=None, ax=None):
 
     Returns the Axes.
     """
-    ax = _axes(ax, "small")
+    ax = axes_or_new(ax, "small")
     ax.hist(rho_hat, bins=np.linspace(0, max(1.0, np.max(rho_hat)), 51), label=label, alpha=0.7)
     if rho is not None:
-        ax.axvline(rho, color="#D55E00", linestyle="--", label=f"target ρ = {rho:g}")
+        ax.axvline(rho, color=VERMILION, linestyle="--", label=f"target ρ = {rho:g}")
     ax.set(xlabel="mean activation ρ̂ of a hidden unit", ylabel="hidden units")
     if label or rho is not None:
         ax.legend()
@@ -151,7 +85,7 @@ def plot_mean_activation(rho_hat, rho=None, label=None, ax=None):
 
 def plot_activations(code, ax=None):
     """The activations of one image, (units,), one bar for each hidden unit; returns the Axes."""
-    ax = _axes(ax)
+    ax = axes_or_new(ax)
     ax.bar(np.arange(len(code)), code, width=1.0)
     ax.set(xlabel="hidden unit", ylabel="activation", xlim=(-1, len(code)))
     return ax
@@ -159,7 +93,7 @@ def plot_activations(code, ax=None):
 
 def show_codes(codes, title=None, ax=None, label="activation"):
     """Activations of a batch, (n, units), as a picture: a row an image; returns the Axes."""
-    ax = _show(codes, _axes(ax), title, cmap="viridis", vmin=0, aspect="auto")
+    ax = show_picture(codes, axes_or_new(ax), title, cmap="viridis", vmin=0, aspect="auto")
     ax.set(xlabel="hidden unit", ylabel="image")
     ax.figure.colorbar(ax.images[0], ax=ax, label=label)
     return ax
@@ -176,18 +110,6 @@ def show_exciting_images(images, code, unit, count=9, image_shape=(28, 28), ax=N
     return show_images(images[strongest], count, image_shape, title, ax)
 
 
-# key in data/results.csv and measures.score → column title and decimals
-SCORECARD_COLUMNS = {
-    "sse_test": ("test SSE", 2),
-    "mean_activation": ("mean ρ̂", 3),
-    "active_units": ("active units", 1),
-    "dead_units": ("dead units", 0),
-    "probe_10": ("probe %, 10 labels per class", 1),
-    "probe_100": ("probe %, 100 labels per class", 1),
-    "seconds": ("seconds to train", 0),
-}
-
-
 def scorecard(live, data_name, earlier=()):
     """The table at a lesson's end, one row a model, as a pandas DataFrame of text.
 
@@ -196,30 +118,33 @@ def scorecard(live, data_name, earlier=()):
         data_name: what they were measured on, such as data.name.
         earlier: settings to show from data/results.csv, as mean ± sd over seeds on MNIST.
 
+    Returns:
+        a DataFrame whose index is (model, measured on): a model trained in this lesson and its
+        earlier runs are two rows.
+
     Raises:
         KeyError: data/results.csv has no such setting.
     """
-    import pandas as pd
-
-    rows = {}
-    if earlier:
-        runs = pd.read_csv(RESULTS)
-        for setting in earlier:
-            of_setting = runs[runs.setting == setting]
-            if of_setting.empty:
-                raise KeyError(f"data/results.csv has no setting {setting!r}: run `make results`.")
-            rows[setting] = {"measured on": f"MNIST, n = {len(of_setting)}"}
-            for key, (column, digits) in SCORECARD_COLUMNS.items():
-                rows[setting][column] = _mean_and_sd(of_setting[key].dropna(), digits)
-            # Those trained side by side, one core each: no measure of how long a reader waits.
-            rows[setting]["seconds to train"] = "–"
+    runs, rows = table("results"), {}
+    for setting in earlier:
+        of_setting = runs[runs.setting == setting]
+        if of_setting.empty:
+            raise KeyError(f"data/results.csv has no setting {setting!r}: run `make results`.")
+        row = {key: of_setting[key].dropna() for key in SCORECARD}
+        row["seconds"] = []  # trained side by side, one core each: not how long a reader waits
+        rows[setting, f"MNIST, n = {len(of_setting)}"] = row
     for name, figures in live.items():
-        rows[f"{name} "] = {"measured on": f"{data_name}, this run"}
-        for key, (column, digits) in SCORECARD_COLUMNS.items():
-            values = [figures[key]] if figures.get(key) is not None else []
-            rows[f"{name} "][column] = _mean_and_sd(np.array(values), digits)
-    table = pd.DataFrame.from_dict(rows, orient="index")
-    return table.rename_axis("model")[[*table.columns[1:], "measured on"]]
+        row = {key: figures.get(key) for key in SCORECARD}
+        row = {key: [] if value is None else [value] for key, value in row.items()}
+        rows[name, f"{data_name}, this run"] = row
+    texts = {
+        SCORECARD[key].label: [
+            _mean_and_sd(np.array(row[key]), SCORECARD[key].digits) for row in rows.values()
+        ]
+        for key in SCORECARD
+    }
+    index = pd.MultiIndex.from_tuples(rows, names=["model", "measured on"])
+    return pd.DataFrame(texts, index=index)
 
 
 def _mean_and_sd(values, digits):

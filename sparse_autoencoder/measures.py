@@ -1,13 +1,11 @@
-"""The figures of the scorecard, from plain arrays: what is measured of a code and its probe."""
+"""The figures of the scorecard: what is measured of a code and its probe."""
 
+import keras
 import numpy as np
 
-# A unit is active in an image above this activation; a linear encoder has a layer behind it that
-# makes zeros (TopK, JumpReLU, Gated).
-ACTIVE = {"sigmoid": 0.5, "relu": 0.0, "linear": 0.0}
+from .model import ACTIVATIONS_BETWEEN_0_AND_1
+
 PROBE_C = (0.1, 1, 10)  # among which the probe's inverse regularisation is chosen
-# A unit is dead if no image brings it above this.
-DEAD = {"sigmoid": 0.1, "relu": 0.0, "linear": 0.0}
 
 
 def mean_sse(images, reconstructions):
@@ -38,14 +36,43 @@ def mean_activation(code):
     return np.mean(code, axis=0, dtype=np.float64)
 
 
-def active_units(code, activation="sigmoid"):
-    """How many units are active in each image: (n, units) → (n,)."""
-    return np.sum(code > ACTIVE[activation], axis=1)
+def active_above(model):
+    """The activation above which a unit counts as active, and the one up to which it is dead.
+
+    Half of what a unit can be where activations lie between 0 and 1 (dead: a tenth); elsewhere
+    L0's convention, everything that is not 0. A linear encoder has a layer behind it that makes
+    zeros (TopK, JumpReLU, Gated).
+
+    Args:
+        model: what made the code: a model with a layer named "encoder", or the name of the
+            encoder's activation, such as "relu".
+
+    Returns:
+        two floats.
+    """
+    if not isinstance(model, str):
+        model = keras.activations.serialize(model.get_layer("encoder").activation)
+    return (0.5, 0.1) if model in ACTIVATIONS_BETWEEN_0_AND_1 else (0.0, 0.0)
 
 
-def dead_units(code, activation="sigmoid"):
-    """Which units no image makes active even a little: (n, units) → (units,) of booleans."""
-    return np.max(code, axis=0) <= DEAD[activation]
+def active_units(code, model):
+    """How many units are active in each image: (n, units) → (n,).
+
+    Args:
+        code: (n, units).
+        model: what made it: see active_above.
+    """
+    return np.sum(np.abs(code) > active_above(model)[0], axis=1)
+
+
+def dead_units(code, model):
+    """Which units no image makes active even a little: (n, units) → (units,) of booleans.
+
+    Args:
+        code: (n, units).
+        model: what made it: see active_above.
+    """
+    return np.max(np.abs(code), axis=0) <= active_above(model)[1]
 
 
 def draw_labels(labels, labels_per_class, seed):
@@ -119,15 +146,15 @@ def linear_probe(features, labels, test_features, test_labels, labels_per_class,
     return np.array([probe.score(test_features, test_labels) for probe in probes])
 
 
-def score(data, encode, reconstruct=None, activation="sigmoid", seconds=None, seed=0):
+def score(data, model=None, encode=None, seconds=None, seed=0):
     """One row of the scorecard, on the test images.
 
     Args:
-        data: helpers.ImageData.
-        encode: function from images, (n, pixels), to their features, (n, units).
-        reconstruct: function from images to their reconstructions; None if there are none.
-        activation: of the encoder, "sigmoid", "relu" or "linear"; None for features that are no
-            code.
+        data: images.ImageData.
+        model: an autoencoder with a layer named "encoder", whose activation says what counts as
+            active; None for features that are no code, of which only the probe is measured.
+        encode: function from images, (n, pixels), to their features, (n, units); by default
+            model.encode.
         seconds: how long the model trained.
         seed: of the linear probe's draws, three with 10 labels per class and one with 100.
 
@@ -135,14 +162,14 @@ def score(data, encode, reconstruct=None, activation="sigmoid", seconds=None, se
         dict with sse_test, mean_activation, active_units, dead_units, probe_10 and probe_100 (in
         percent) and seconds, as far as they apply.
     """
+    encode = encode or model.encode
     test_features = np.asarray(encode(data.x_test))
     figures = {"seconds": seconds}
-    if reconstruct is not None:
-        figures["sse_test"] = mean_sse(data.x_test, np.asarray(reconstruct(data.x_test)))
-    if activation is not None:
+    if model is not None:
+        figures["sse_test"] = mean_sse(data.x_test, np.asarray(model(data.x_test)))
         figures["mean_activation"] = float(mean_activation(test_features).mean())
-        figures["active_units"] = float(active_units(test_features, activation).mean())
-        figures["dead_units"] = int(dead_units(test_features, activation).sum())
+        figures["active_units"] = float(active_units(test_features, model).mean())
+        figures["dead_units"] = int(dead_units(test_features, model).sum())
     for labels_per_class, draws in ((10, 3), (100, 1)):  # more labels vary less, and take longer
         accuracies = []
         for draw in range(draws):

@@ -37,6 +37,12 @@ class ImageData:
     y_test: np.ndarray
 
 
+def load_images(source=None, directory=None):
+    if source == "fashion-mnist":
+        return load_fashion_mnist(directory)
+    return load_mnist(source, directory)
+
+
 def load_mnist(source=None, directory=None):
     """Return MNIST's handwritten digits as ImageData, downloading them the first time.
 
@@ -121,7 +127,7 @@ _GZIP_FILES = {
     "x_test": "t10k-images-idx3-ubyte.gz",
     "y_test": "t10k-labels-idx1-ubyte.gz",
 }
-_DATA_FOLDER = Path(__file__).parent / "data"
+_DATA_FOLDER = Path(__file__).parent.parent / "data"
 _SECONDS_TO_ANSWER = 6  # for all hosts together: without a network nobody waits any longer
 _SECONDS_OF_SILENCE = 15  # a download that stands still for so long has failed
 

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from helpers import mosaic
+from sparse_autoencoder.figures import mosaic
 
 # Okabe-Ito colours, each with a dash pattern of its own, so that nobody depends on the colour.
 TERMS = {

@@ -4,18 +4,12 @@ Each stands behind an encoder without an activation, as KLSparsity and L1Sparsit
 theirs: build_autoencoder(1000, "linear", "linear", sparsity=TopK(25), unit_norm=True).
 """
 
-from sparse_autoencoder import (
-    Autoencoder,
-    Penalty,
-    as_tensor,
-    check,
-    keras,
-    ops,
-    serializable,
-    setting,
-    sse,
-    tf,
-)
+import keras
+import tensorflow as tf
+from keras import ops
+
+from .model import Autoencoder, Penalty, hyperparameter, serializable, sse
+from .vocabulary import HYPERPARAMETERS
 
 
 @serializable
@@ -33,12 +27,12 @@ class TopK(keras.layers.Layer):
     """
 
     def __init__(self, k, name="top_k", **kwargs):
-        check("The number of active units k", k, low=1)
+        HYPERPARAMETERS["k"].check("k", k)
         super().__init__(name=name, **kwargs)
-        self.k = setting(self, "k", k)
+        self.k = hyperparameter(self, "k", k)
 
     @property
-    def settings(self):
+    def hyperparameters(self):
         return {"k": self.k}
 
     def call(self, code):
@@ -77,26 +71,21 @@ class JumpReLU(Penalty):
     threshold: a straight-through estimator. Rajamanoharan et al. 2024b.
 
     Args:
-        lam: L0 weight λ₀, 0 or more.
+        lam: L0 strength λ₀, 0 or more.
         theta: threshold of every unit at the start; each then learns how far its own lies from it.
         width: ε of the window.
 
     Raises:
-        ValueError: a setting out of range.
+        ValueError: a number out of range.
     """
 
-    def __init__(self, lam, theta=0.1, width=0.1, **kwargs):
-        check("The L0 weight lam", lam)
-        check("The threshold theta", theta)
-        check("The width of the window", width, 0, inclusive=False)
-        super().__init__("l0", **kwargs)
-        self.lam = setting(self, "lam", lam)
-        self.theta = setting(self, "theta", theta)
-        self.width = width
+    keys = {"lam": "lam0", "theta": "theta"}
 
-    @property
-    def settings(self):
-        return {"lam0": self.lam, "theta": self.theta}
+    def __init__(self, lam, theta=0.1, width=0.1, **kwargs):
+        if not width > 0:
+            raise ValueError(f"The width of the window is {width:g}, but it must be above 0.")
+        super().__init__("l0", {"lam": lam, "theta": theta}, **kwargs)
+        self.width = width
 
     def build(self, input_shape):
         self.offset = self.add_weight(name="offset", shape=input_shape[-1:], initializer="zeros")
@@ -107,8 +96,7 @@ class JumpReLU(Penalty):
         return kept
 
     def get_config(self):
-        settings = {"lam": float(self.lam), "theta": float(self.theta), "width": self.width}
-        return super().get_config() | settings
+        return super().get_config() | {"width": self.width}
 
 
 def jump(z, theta, width):
@@ -131,8 +119,6 @@ def jump(z, theta, width):
 @serializable
 class Auxiliary(Penalty):
     """Adds a number to the loss, reported as "aux"."""
-
-    settings = {}
 
     def __init__(self, **kwargs):
         super().__init__("aux", **kwargs)
@@ -170,7 +156,7 @@ class GatedAutoencoder(Autoencoder):
         self.shift = self.add_weight(name="shift", **zeros)
 
     def encode(self, images):
-        z = self.encoder(as_tensor(images))
+        z = self.encoder(images)
         return ops.where(z > 0, ops.relu(ops.exp(self.log_scale) * z + self.shift), 0.0)
 
     def call(self, images):
@@ -212,7 +198,7 @@ class RevivingAutoencoder(Autoencoder):
         self.silent = self.add_weight(name="silent", **units)  # for how many steps
 
     def call(self, images, training=False):
-        z = self.encoder(as_tensor(images))
+        z = self.encoder(images)
         code = self.sparsity(z)
         reconstructions = self.decode(code)
         if training:
@@ -260,7 +246,7 @@ def start_tied(autoencoder, images):
     W1 = W2ᵀ, the reconstruction starts from the mean image, and the code measures how far an image,
     (n, pixels), lies from it along each row of W2. Fewer units begin dead.
     """
-    mean = ops.mean(as_tensor(images), axis=0)
+    mean = ops.mean(images, axis=0)
     W1 = ops.transpose(autoencoder.decoder.kernel)
     autoencoder.encoder.kernel.assign(W1)
     autoencoder.encoder.bias.assign(-ops.matmul(mean, W1))

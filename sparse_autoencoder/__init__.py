@@ -1,0 +1,73 @@
+"""Sparse autoencoders, hands on: what the lessons derive, and what plays with it.
+
+    from sparse_autoencoder import KLSparsity, build_autoencoder, train
+
+- `model`: lessons 01 to 04: SSE, the penalties, Autoencoder, build_autoencoder
+- `training`: batches, train
+- `modern`: lesson 07: TopK, JumpReLU, Gated, reviving dead units
+- `measures`: the scorecard's figures and the linear probe
+- `checks`: one function per exercise
+- `images`, `tables`: MNIST and what stands in for it; the results that come with the course
+- `vocabulary`: every quantity's symbol, label, colour and grid
+- `playground`: sliders on a model that trains
+- `studies`: named settings trained over seeds into the tables in data/
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+
+
+@contextlib.contextmanager
+def _without_log_lines():
+    """Keep TensorFlow's C++ log lines off the page; if the import fails, show them after all."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as log:
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            log.seek(0)
+            os.write(stderr, log.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+with _without_log_lines():
+    import keras
+    import tensorflow as tf
+
+tf.get_logger().setLevel("ERROR")  # else training several models warns of "retracing"
+
+from . import modern  # noqa: E402, so that saved models with its layers can be loaded
+from .model import (  # noqa: E402
+    Autoencoder,
+    KLSparsity,
+    L1Sparsity,
+    L2Penalty,
+    build_autoencoder,
+    kl_divergence,
+    sse,
+)
+from .training import as_tensor, batches, train  # noqa: E402
+
+__all__ = [
+    "Autoencoder",
+    "KLSparsity",
+    "L1Sparsity",
+    "L2Penalty",
+    "as_tensor",
+    "batches",
+    "build_autoencoder",
+    "keras",
+    "kl_divergence",
+    "modern",
+    "sse",
+    "tf",
+    "train",
+]

@@ -1,0 +1,61 @@
+"""The look of every figure, and the pictures that lessons and playground share.
+
+The style itself is style.mplstyle, beside this file.
+"""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+FIGURE_SIZES = {"small": (5, 3.2), "wide": (9, 3), "large": (9, 4.8)}  # inches
+
+
+def use_style():
+    """Give every figure from here on the style of the course."""
+    plt.style.use(Path(__file__).with_name("style.mplstyle"))
+
+
+def axes_or_new(ax, size="wide"):
+    """The axes to draw on: the given ones, or new ones in one of the course's three sizes."""
+    return ax if ax is not None else plt.subplots(figsize=FIGURE_SIZES[size])[1]
+
+
+def mosaic(images, columns, image_shape=(28, 28), gap=1, fill=0.0):
+    """Many small images as one picture: (n, pixels) → (rows·height, columns·width) with gaps."""
+    height, width = image_shape
+    rows = -(-len(images) // columns)
+    picture = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), fill)
+    for i, image in enumerate(images):
+        top, left = (i // columns) * (height + gap), (i % columns) * (width + gap)
+        picture[top : top + height, left : left + width] = np.reshape(image, image_shape)
+    return picture
+
+
+def show_picture(picture, ax, title, **how):
+    ax.imshow(picture, **how)
+    ax.set(xticks=[], yticks=[], title=title or "")
+    ax.spines[:].set_visible(False)
+    ax.grid(False)
+    return ax
+
+
+def show_images(images, columns=15, image_shape=(28, 28), title=None, ax=None):
+    """Images, (n, pixels) in [0, 1], side by side in rows of `columns`; returns the Axes."""
+    picture = mosaic(images, columns, image_shape, fill=0.5)
+    return show_picture(picture, axes_or_new(ax), title, cmap="gray", vmin=0, vmax=1)
+
+
+def show_features(weights, count=None, columns=28, image_shape=(28, 28), title=None, ax=None):
+    """Features as images on a map symmetric about 0; returns the Axes.
+
+    Args:
+        weights: (pixels, units), a column of W1 (or of W2 transposed) for each hidden unit.
+        count: how many units, from the first; all by default.
+
+    Each feature is divided by its largest weight, so a weak one shows as clearly as a strong one.
+    """
+    features = np.array(weights[:, :count].T, dtype=np.float64)
+    features /= np.maximum(np.abs(features).max(axis=1, keepdims=True), 1e-12)
+    picture = mosaic(features, columns, image_shape)
+    return show_picture(picture, axes_or_new(ax, "large"), title, cmap="RdBu_r", vmin=-1, vmax=1)

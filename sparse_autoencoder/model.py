@@ -1,0 +1,261 @@
+"""What lessons 01 to 04 derive: the squared error, the penalties and the autoencoder.
+
+The loss of a model, per image, averaged over the batch:
+
+    SSE  +  λ₂·½(‖W1‖² + ‖W2‖²)  +  β·Σⱼ KL(ρ‖ρ̂ⱼ)  or  λ₁·Σⱼ |hⱼ|
+
+The source of the formulas and settings is credited in README.md.
+"""
+
+import keras
+from keras import ops
+
+from .vocabulary import HYPERPARAMETERS
+
+# KL(ρ‖ρ̂) needs ρ̂ to be a probability: these activations stay between 0 and 1.
+ACTIVATIONS_BETWEEN_0_AND_1 = ("sigmoid", "hard_sigmoid", "softmax")
+KL_EPSILON = 1e-6  # KL follows its tangent where ρ̂ is closer than this to 0 or 1
+
+serializable = keras.saving.register_keras_serializable(package="sparse_autoencoder")
+
+
+@serializable
+def sse(images, reconstructions):
+    """Squared error summed over pixels: (batch, pixels) twice → (batch,).
+
+    Keras averages it over the batch. Its own "mse" is this divided by the number of pixels.
+    """
+    return ops.sum(ops.square(images - reconstructions), axis=-1)
+
+
+def kl_divergence(rho, rho_hat):
+    """KL(ρ‖ρ̂) between two coins that show heads with probability ρ and ρ̂, element by element.
+
+    Outside [ε, 1−ε] with ε = 1e-6 it goes on along its tangent, so value and gradient stay
+    finite and push ρ̂ back.
+    """
+    rho_hat = ops.convert_to_tensor(rho_hat)
+    inside = ops.clip(rho_hat, KL_EPSILON, 1 - KL_EPSILON)
+    rest = ops.clip(1 - rho_hat, KL_EPSILON, 1 - KL_EPSILON)  # 1 − inside, without rounding
+    slope = (1 - rho) / rest - rho / inside
+    # Above 1 − ε the distance is taken from `rest`, since 1 − ε itself is rounded in float32.
+    outside = ops.where(rho_hat < 0.5, rho_hat - inside, rest - (1 - rho_hat))
+    value = rho * ops.log(rho / inside) + (1 - rho) * ops.log((1 - rho) / rest)
+    return value + slope * outside
+
+
+def hyperparameter(layer, name, value):
+    """A number that a layer keeps as a variable: it can be changed while the model trains."""
+    initializer = keras.initializers.Constant(float(value))
+    return layer.add_weight(name=name, shape=(), initializer=initializer, trainable=False)
+
+
+class Penalty(keras.layers.Layer):
+    """A layer that adds one term to the loss; Autoencoder reports it under the term's name.
+
+    Its hyperparameters are variables: assign to them while the model trains, also after it was
+    saved and loaded (`penalty.beta.assign(0)`); nothing is traced again.
+    """
+
+    keys = {}  # attribute → its key in the vocabulary
+
+    def __init__(self, term, values=None, name=None, **kwargs):
+        super().__init__(name=name or f"{term}_penalty", **kwargs)
+        self.term = keras.metrics.Mean(name=term)
+        for attribute, value in (values or {}).items():
+            HYPERPARAMETERS[self.keys[attribute]].check(attribute, value)
+            setattr(self, attribute, hyperparameter(self, attribute, value))
+
+    @property
+    def hyperparameters(self):
+        """Key in the vocabulary, such as "beta" or "lam2" → the variable."""
+        return {key: getattr(self, attribute) for attribute, key in self.keys.items()}
+
+    def report(self, images):
+        """Count the term of the batch that just passed, of so many images, in the epoch's mean."""
+        self.term.update_state(sum(self.losses), sample_weight=images)
+
+    def get_config(self):
+        values = {attribute: float(getattr(self, attribute)) for attribute in self.keys}
+        return super().get_config() | values
+
+
+@serializable
+class KLSparsity(Penalty):
+    """Passes the code through and adds β·Σⱼ KL(ρ‖ρ̂ⱼ), reported as "kl".
+
+    ρ̂ⱼ is the mean activation of hidden unit j over the batch. The code, (batch, units), must lie
+    between 0 and 1: use it behind a sigmoid.
+
+    Args:
+        rho: target activation ρ, between 0 and 1 (both excluded).
+        beta: KL strength β, 0 or more.
+
+    Raises:
+        ValueError: ρ or β out of range.
+    """
+
+    keys = {"rho": "rho", "beta": "beta"}
+
+    def __init__(self, rho, beta, **kwargs):
+        super().__init__("kl", {"rho": rho, "beta": beta}, **kwargs)
+
+    def call(self, code):
+        rho_hat = ops.mean(code, axis=0)
+        self.add_loss(self.beta * ops.sum(kl_divergence(self.rho, rho_hat)))
+        return code
+
+
+@serializable
+class L1Sparsity(Penalty):
+    """Passes the code through and adds λ₁·Σⱼ |hⱼ| per image, averaged over the batch, as "l1".
+
+    Args:
+        lam: L1 strength λ₁, 0 or more.
+
+    Raises:
+        ValueError: λ₁ out of range.
+    """
+
+    keys = {"lam": "lam1"}
+
+    def __init__(self, lam, **kwargs):
+        super().__init__("l1", {"lam": lam}, **kwargs)
+
+    def call(self, code):
+        self.add_loss(self.lam * ops.mean(ops.sum(ops.abs(code), axis=-1)))
+        return code
+
+
+@serializable
+class L2Penalty(Penalty):
+    """Adds λ₂·½(‖W1‖² + ‖W2‖²) for the weight matrices it is called with, reported as "l2".
+
+    It is a penalty on the loss, so Adam scales its gradient like any other; AdamW's "weight
+    decay" is not the same thing. Biases are left alone.
+
+    Args:
+        lam: L2 strength λ₂, 0 or more.
+
+    Raises:
+        ValueError: λ₂ out of range.
+    """
+
+    keys = {"lam": "lam2"}
+
+    def __init__(self, lam, **kwargs):
+        super().__init__("l2", {"lam": lam}, **kwargs)
+
+    def call(self, matrices):
+        self.add_loss(self.lam * 0.5 * sum(ops.sum(ops.square(matrix)) for matrix in matrices))
+        return matrices
+
+
+@serializable
+class Autoencoder(keras.Model):
+    """images → encoder → code → (sparsity penalty) → decoder → reconstructions.
+
+    Args:
+        encoder: a layer with a `kernel`, such as Dense.
+        decoder: likewise.
+        sparsity: a layer the code passes through, such as KLSparsity or L1Sparsity, or None.
+        l2: an L2Penalty on the two kernels, or None.
+
+    Raises:
+        ValueError: KLSparsity behind an encoder whose code need not lie between 0 and 1.
+    """
+
+    def __init__(self, encoder, decoder, sparsity=None, l2=None, **kwargs):
+        super().__init__(**kwargs)
+        activation = keras.activations.serialize(encoder.activation)
+        if isinstance(sparsity, KLSparsity) and activation not in ACTIVATIONS_BETWEEN_0_AND_1:
+            raise ValueError(
+                "KLSparsity reads the mean activation of a unit as a probability, but "
+                f"{activation} activations need not lie between 0 and 1: use a sigmoid encoder, "
+                "or L1Sparsity."
+            )
+        self.encoder, self.decoder = encoder, decoder
+        self.sparsity, self.l2 = sparsity, l2
+
+    @property
+    def penalties(self):
+        """The layers that add a term to the loss."""
+        return [part for part in (self.sparsity, self.l2) if isinstance(part, Penalty)]
+
+    def build(self, input_shape):
+        code_shape = self.encoder.compute_output_shape(input_shape)
+        shapes = {self.encoder: input_shape, self.sparsity: code_shape, self.decoder: code_shape}
+        for layer, shape in shapes.items():
+            if layer is not None and not layer.built:  # after loading, all are
+                layer.build(shape)
+
+    def encode(self, images):
+        """The code, (n, units), of images, (n, pixels)."""
+        code = self.encoder(images)
+        return code if self.sparsity is None else self.sparsity(code)
+
+    def decode(self, code):
+        """Reconstructions, (n, pixels), of a code, (n, units)."""
+        if self.l2 is not None:
+            matrices = self.encoder.kernel, self.decoder.kernel
+            self.l2([ops.convert_to_tensor(matrix) for matrix in matrices])
+        return self.decoder(code)
+
+    def call(self, images):
+        return self.decode(self.encode(images))
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The loss of a batch while training or evaluating, its penalties reported one by one."""
+        for penalty in self.penalties:
+            penalty.report(images=ops.shape(x)[0])
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+    def get_config(self):
+        parts = {name: getattr(self, name) for name in ("encoder", "decoder", "sparsity", "l2")}
+        serialize = keras.saving.serialize_keras_object
+        return super().get_config() | {name: serialize(part) for name, part in parts.items()}
+
+    @classmethod
+    def from_config(cls, config):
+        deserialize = keras.saving.deserialize_keras_object
+        return cls(**{k: deserialize(v) if isinstance(v, dict) else v for k, v in config.items()})
+
+
+def build_autoencoder(
+    hidden_units=196,
+    activation="sigmoid",
+    reconstruction_activation="sigmoid",
+    sparsity=None,
+    lam2=None,
+    pixels=784,
+    unit_norm=False,
+    kind=Autoencoder,
+):
+    """An untrained Autoencoder, pixels → hidden_units → pixels.
+
+    Args:
+        hidden_units: numbers in the code.
+        activation: of the code; the course uses "sigmoid" and "relu".
+        reconstruction_activation: of the reconstruction; "sigmoid" or "softplus".
+        sparsity: a layer the code passes through, such as KLSparsity(rho, beta) or
+            L1Sparsity(lam), or None.
+        lam2: L2 strength λ₂; None leaves the term out, 0 keeps it, switched off.
+        pixels: numbers in an image.
+        unit_norm: keep each row of W2, what one unit draws, at length 1, so that no penalty on the
+            code can be dodged by a small code and a large decoder.
+        kind: Autoencoder, or another class made of the same four parts.
+
+    Raises:
+        ValueError: a number out of range, or KLSparsity with a code that need not lie between 0
+            and 1.
+    """
+    encoder = keras.layers.Dense(hidden_units, activation=activation, name="encoder")
+    decoder = keras.layers.Dense(pixels, activation=reconstruction_activation, name="decoder")
+    l2 = None if lam2 is None else L2Penalty(lam2)
+    autoencoder = kind(encoder, decoder, sparsity, l2, name="autoencoder")
+    if unit_norm:
+        decoder.kernel_constraint = keras.constraints.UnitNorm(axis=1)
+    autoencoder.build((None, pixels))
+    if unit_norm:
+        decoder.kernel.assign(decoder.kernel_constraint(decoder.kernel))
+    return autoencoder

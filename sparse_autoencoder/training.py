@@ -1,0 +1,169 @@
+"""How the course trains: shuffled batches, and the fast loop of lesson 01."""
+
+import math
+import sys
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+from tqdm import tqdm
+from tqdm.keras import TqdmCallback
+
+from .model import sse
+
+STACK = 32  # batches that one compiled loop takes, at most: 13 MB of images
+STEPS_WORTH_COMPILING = 2000  # below, compiling with XLA takes longer than it saves
+
+
+def as_tensor(images):
+    """An array as a tensor in the same memory, so that MNIST is not held twice.
+
+    TensorFlow reads in place what is contiguous and starts at a multiple of 64 bytes, as the pages
+    of `images.load_images` do; other arrays are copied.
+    """
+    if not isinstance(images, np.ndarray):
+        return ops.convert_to_tensor(images)
+    flags = images.flags
+    if flags.c_contiguous and flags.writeable and images.ctypes.data % 64 == 0:
+        return tf.experimental.dlpack.from_dlpack(images.__dlpack__())
+    return tf.constant(images)
+
+
+def batches(images, batch_size=128, seed=0, targets=None, stack=1):
+    """Endless shuffled batches (images, targets) to train on, as a tf.data.Dataset.
+
+    The order depends on `seed` and on keras.utils.set_random_seed.
+    Only the row numbers are shuffled; a whole batch of rows is then picked at once, which is
+    several times faster than handing Keras one image at a time.
+
+    Args:
+        images: (n, pixels).
+        batch_size: images in a batch.
+        seed: of the order.
+        targets: one for each image; without them an image is its own.
+        stack: with more than 1, so many batches come as one array, (stack, batch_size, pixels).
+    """
+    images = as_tensor(images)
+    targets = images if targets is None else as_tensor(targets)
+    rows = tf.data.Dataset.range(len(images)).shuffle(len(images), seed=seed).repeat()
+    rows = rows.batch(batch_size, drop_remainder=True)
+    if stack > 1:
+        rows = rows.batch(stack, drop_remainder=True)
+    options = tf.data.Options()  # tf.data's own tuning costs more than it brings here: it ...
+    options.experimental_optimization.apply_default_optimizations = False  # ... copies the images,
+    options.autotune.enabled = False  # and often waits for a second or two when training ends
+
+    def pick(batch):
+        picked = tf.gather(images, batch)
+        return picked, picked if targets is images else tf.gather(targets, batch)
+
+    return rows.map(pick).prefetch(2).with_options(options)
+
+
+def steps_in_one_loop(step, metrics):
+    """A train_step that takes one step on each of a stack of batches, in one compiled loop.
+
+    Nothing is waited for between two steps, which makes an epoch a sixth faster than Keras' own
+    steps_per_execution.
+
+    Args:
+        step: the model's own train_step.
+        metrics: function that gives the metrics after the last step.
+    """
+
+    def loop(stack):
+        def next_step(i):
+            step(tf.nest.map_structure(lambda batches: batches[i], stack))
+            return (i + 1,)
+
+        tf.while_loop(lambda i: i < tf.shape(stack[0])[0], next_step, (0,))
+        return metrics()
+
+    return loop
+
+
+class StopIfNotFinite(keras.callbacks.Callback):
+    """Stops training with an error as soon as the loss is no longer a finite number."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            raise FloatingPointError(
+                f"The loss became {logs['loss']}: lower the learning rate or the penalty's "
+                "strength, then build the model again and train it."
+            )
+
+
+def train(
+    autoencoder,
+    images,
+    validation_images=None,
+    *,
+    epochs=10,
+    steps_per_epoch=390,
+    learning_rate=3e-3,
+    batch_size=128,
+    seed=0,
+    progress=True,
+    callbacks=(),
+):
+    """Compile and fit as derived in lesson 01.
+
+    Args:
+        autoencoder: an Autoencoder, or another model that reconstructs what it is given.
+        images: (n, pixels) in [0, 1].
+        validation_images: likewise; None for no validation.
+        epochs: how often the losses are reported.
+        steps_per_epoch: 390 steps are one pass over 50,000 images in batches of 128; with fewer
+            images the same number of steps passes over them more often.
+        learning_rate: of Adam.
+        batch_size: images in a step.
+        seed: of the batches' order. Weights are drawn earlier: keras.utils.set_random_seed.
+        progress: show a progress bar, which leaves one line.
+        callbacks: of Keras, such as one that changes a hyperparameter after every epoch.
+
+    Returns:
+        Keras' History: `history` holds, per epoch, "loss", "sse" and each penalty under its own
+        name, and the same with "val_" in front; `seconds` how long it took.
+
+    Raises:
+        FloatingPointError: the loss is no longer finite.
+    """
+    callbacks = [StopIfNotFinite(), *callbacks]
+    if progress:
+        callbacks.append(TqdmCallback(verbose=0, tqdm_class=tqdm, file=sys.stdout))
+    validation = None
+    if validation_images is not None:
+        validation = (as_tensor(validation_images),) * 2  # the image is its own answer
+    stack = max(n for n in range(1, STACK + 1) if steps_per_epoch % n == 0)
+    executions = steps_per_epoch // stack
+    autoencoder.compile(
+        optimizer=keras.optimizers.Adam(learning_rate),
+        loss=sse,
+        metrics=[sse],
+        jit_compile=epochs * steps_per_epoch > STEPS_WORTH_COMPILING,
+        # A loop over many executions is faster than Python's, but takes half a second to compile.
+        steps_per_execution=executions if executions > STACK else 1,
+    )
+    if stack > 1:
+        autoencoder.train_step = steps_in_one_loop(
+            autoencoder.train_step, autoencoder.get_metrics_result
+        )
+    start = time.perf_counter()
+    try:
+        history = autoencoder.fit(
+            batches(images, batch_size, seed, stack=stack),
+            shuffle=False,  # the batches come shuffled
+            epochs=epochs,
+            steps_per_epoch=executions,
+            validation_data=validation,
+            validation_batch_size=1000,
+            callbacks=callbacks,
+            verbose=0,
+        )
+    finally:
+        vars(autoencoder).pop("train_step", None)
+        autoencoder.train_function = None  # else a later fit would take its batches for stacks
+    history.seconds = time.perf_counter() - start
+    return history

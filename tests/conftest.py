@@ -1,0 +1,47 @@
+"""What several tests share: the images, and a clean start for each test."""
+
+import csv
+import os
+from pathlib import Path
+
+os.environ.setdefault("MPLBACKEND", "Agg")  # nothing opens a window
+
+import matplotlib.pyplot as plt
+import pytest
+
+import helpers
+from sparse_autoencoder import keras
+
+ROOT = Path(__file__).parent.parent
+
+needs_mnist = pytest.mark.skipif(
+    not (ROOT / "data" / "mnist.npz").exists(), reason="needs data/mnist.npz"
+)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """scikit-learn's digits, which need no network."""
+    return helpers.load_images("digits")
+
+
+@pytest.fixture(scope="session")
+def mnist():
+    """MNIST, where it was downloaded already."""
+    if not (ROOT / "data" / "mnist.npz").exists():
+        pytest.skip("needs data/mnist.npz")
+    return helpers.load_images("mnist")
+
+
+@pytest.fixture(autouse=True)
+def same_start():
+    """Every test draws the same random numbers, and leaves no figure open."""
+    keras.utils.set_random_seed(0)
+    yield
+    plt.close("all")
+
+
+def rows_of(path):
+    """The rows of a CSV file as dicts of text."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,149 @@
+"""Draw the pictures in data/ that no lesson draws.
+
+    python -m tools.figures readme       # data/features.png, of four models; three minutes
+    python -m tools.figures broken       # data/broken_runs.png, of an exercise; two minutes
+    python -m tools.figures recording    # data/playground.gif, from a real browser
+
+All of them need MNIST.
+"""
+
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import nbformat
+from PIL import Image
+
+import helpers
+from sparse_autoencoder import KLSparsity, build_autoencoder, keras, kl_divergence, studies, train
+
+SETUP = """
+from sparse_autoencoder import KLSparsity, build_autoencoder
+from sparse_autoencoder.playground import Playground
+import helpers
+data = helpers.load_images("mnist")
+model = build_autoencoder(sparsity=KLSparsity(0.05, 3), lam2=0.003)
+"""
+PLAY = """
+playground = Playground(model, data, sliders=("rho", "beta", "lam2"))
+playground
+"""
+
+
+def readme():
+    """The features of four models, above the README."""
+    settings = {
+        "MSE": "MSE alone",
+        "MSE + L2": "+ L2",
+        "MSE + L2 + KLD": "+ L2 + KL (the source's ρ, β)",
+        "MSE + L2 + KLD, sparser": "+ L2 + KL, sparser",
+    }
+    data = helpers.load_images("mnist")
+    figure, axes = plt.subplots(1, 4, figsize=(12, 3.4))
+    for ax, (setting, title) in zip(axes, settings.items(), strict=True):
+        keras.utils.set_random_seed(0)
+        model = studies.build(setting)
+        train(model, data.x_train, data.x_validation)
+        helpers.show_features(model.encoder.kernel.numpy(), 49, 7, title=title, ax=ax)
+    figure.savefig(helpers.DATA / "features.png", bbox_inches="tight", pad_inches=0.04)
+
+
+class WrongAxis(KLSparsity):
+    """A KL penalty with a fault."""
+
+    def call(self, code):
+        """Average over units: ask every image, not every unit, for a mean activation of ρ."""
+        rho_hat = keras.ops.mean(code, axis=1)
+        self.add_loss(self.beta * keras.ops.sum(kl_divergence(self.rho, rho_hat)))
+        return code
+
+
+class PerActivation(KLSparsity):
+    """A KL penalty with another fault."""
+
+    def call(self, code):
+        """Take KL of every activation before averaging over images."""
+        kl = kl_divergence(self.rho, code)
+        self.add_loss(self.beta * keras.ops.sum(keras.ops.mean(kl, axis=0)))
+        return code
+
+
+def broken():
+    """Four runs with a fault each, for an exercise of lesson 03.
+
+    Which run has which fault stands in the picture's own text, under "A" to "D".
+    """
+    runs = {
+        "KL of every activation": (PerActivation(0.05, 3.0), 3e-3),
+        "learning rate 0.3": (KLSparsity(0.05, 3.0), 0.3),
+        "mean over the wrong axis": (WrongAxis(0.05, 3.0), 3e-3),
+        "beta = 0": (KLSparsity(0.05, 0.0), 3e-3),
+    }
+    data = helpers.load_images("mnist")
+    digits = data.x_validation[:5]
+    figure, axes = plt.subplots(2, 4, figsize=(9, 2.8), height_ratios=[1.5, 1])
+    faults = zip("ABCD", runs.values(), axes.T, strict=True)
+    for name, (penalty, learning_rate), (top, bottom) in faults:
+        keras.utils.set_random_seed(0)
+        model = build_autoencoder(sparsity=penalty, lam2=0.003)
+        train(
+            model,
+            data.x_train,
+            data.x_validation,
+            epochs=5,
+            learning_rate=learning_rate,
+            progress=False,
+        )
+        helpers.show_features(model.encoder.kernel.numpy(), 40, 8, title=name, ax=top)
+        helpers.show_reconstructions(digits, model(digits).numpy(), 5, ax=bottom)
+        bottom.set_yticks([])
+    answers = dict(zip("ABCD", runs, strict=True))
+    figure.savefig(helpers.DATA / "broken_runs.png", metadata=answers)
+
+
+def recording(width=720, colors=80):
+    """The playground while β goes down to "off" and up again, as the README's moving picture."""
+    from tools import lab_browser
+
+    frames = []
+    with tempfile.TemporaryDirectory() as folder:
+        nbformat.write(lab_browser.notebook(SETUP, PLAY), Path(folder, "play.ipynb"))
+        with lab_browser.jupyterlab(folder) as address, lab_browser.chromium(1280, 1100) as page:
+            lab = lab_browser.Lab(page, address, "play.ipynb")
+            lab.run(0)
+            lab.run(1)
+
+            def film(count):
+                for _ in range(count):
+                    picture = page.locator(".playground").screenshot(animations="disabled")
+                    frames.append(Image.open(io.BytesIO(picture)).convert("RGB"))
+                    page.wait_for_timeout(350)
+
+            film(1)
+            lab.click("train")
+            lab.wait_for_state("training", timeout=60)
+            film(10)  # strokes appear
+            for _ in range(12):
+                lab.press("beta", "ArrowLeft")
+            film(6)  # the mean activations spread
+            for _ in range(7):
+                lab.press("beta", "ArrowRight")
+            film(6)  # and come back
+    shown = (0, 0, frames[0].width, min(frame.height for frame in frames))
+    size = (width, round(width * shown[3] / shown[2]))
+    small = [frame.crop(shown).resize(size, Image.Resampling.LANCZOS) for frame in frames]
+    palette = small[len(small) // 2].quantize(colors)
+    first, *rest = [f.quantize(palette=palette, dither=Image.Dither.NONE) for f in small]
+    file = helpers.DATA / "playground.gif"
+    first.save(file, save_all=True, append_images=rest, duration=450, loop=0, optimize=True)
+
+
+if __name__ == "__main__":
+    drawn = {"readme": readme, "broken": broken, "recording": recording}
+    wanted = sys.argv[1:]
+    if not wanted or set(wanted) - set(drawn):
+        sys.exit(__doc__)
+    for name in wanted:
+        drawn[name]()

@@ -3,15 +3,13 @@
 matplotlib takes ten times as long for a frame, and its state must not be used from a thread.
 """
 
-import functools
 import html
-import io
 import math
 
 import numpy as np
-from PIL import Image
 
-from sparse_autoencoder.figures import mosaic
+from ..pngs import features_png as features_png
+from ..pngs import images_png as images_png
 
 # Okabe-Ito colours, each with a dash pattern of its own, so that nobody depends on the colour.
 TERMS = {
@@ -34,38 +32,6 @@ SETTINGS = {
 }
 WIDTH = 384  # of an SVG picture, in pixels
 LEFT, RIGHT, TOP, BOTTOM = 46, 62, 18, 34  # margins around its axes
-
-
-def features_png(weights, columns=14, image_shape=(28, 28), scale=1):
-    """W1, (pixels, units), as a mosaic, red for positive and blue for negative weights; PNG bytes.
-
-    Each feature is divided by its largest weight, as in helpers.show_features.
-    """
-    features = weights.T / np.maximum(np.abs(weights).max(axis=0)[:, None], 1e-12)
-    picture = mosaic(features, columns, image_shape)
-    return _png(np.uint8(127.5 * picture + 128), scale, _diverging_palette())
-
-
-def images_png(images, columns, image_shape=(28, 28), scale=1):
-    """Images, (n, pixels) in [0, 1], as a mosaic in gray; PNG bytes."""
-    picture = mosaic(np.clip(images, 0, 1), columns, image_shape, fill=0.5)
-    return _png(np.uint8(255 * picture), scale)
-
-
-def _png(picture, scale, palette=None):
-    image = Image.fromarray(np.kron(picture, np.ones((scale, scale), np.uint8)))
-    if palette:
-        image.putpalette(palette)
-    file = io.BytesIO()
-    image.save(file, "PNG", compress_level=1)
-    return file.getvalue()
-
-
-@functools.cache
-def _diverging_palette():
-    from matplotlib import colormaps
-
-    return np.uint8(255 * colormaps["RdBu_r"](np.arange(256))[:, :3]).tobytes()
 
 
 def curves_svg(history, marks=(), height=210):

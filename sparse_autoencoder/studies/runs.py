@@ -1,44 +1,46 @@
-"""Named settings, run over seeds in parallel, into a table.
+"""Runs, a setting with a seed each, into a table: in parallel, resumable, failures kept apart."""
 
-Resumable, and a run that fails is reported and does not stop the others.
-
-What is run, and what for, is said in experiments.py and studies.py.
-"""
-
-import argparse
 import contextlib
 import csv
 import functools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from helpers import load_mnist
+from ..images import load_images
 
 
-@dataclass
+@dataclass(frozen=True)
 class Table:
-    """A CSV file, and how its rows are made.
+    """A CSV file of results, and how its rows are made.
 
-    path: of the file. columns: of the file; "setting" and "seed" are the first two.
-    settings: names of what is run. seeds: how many of each.
-    run: (setting, seed, data) → a list of rows (dicts), and name of a file → its bytes.
+    Attributes:
+        run: function (setting, seed, data) → rows, dicts of the columns. A row may also hold
+            "files": path, seen from the table's folder → bytes. It must be one that a worker
+            process can import.
+        settings: name → what `run` is given.
+        columns: of the file, after "setting" and "seed".
+        seeds: how many of each setting.
+        needs_images: whether `run` is given MNIST; else it is given None.
     """
 
-    path: Path
-    columns: list
-    settings: list
-    seeds: int
     run: Callable
+    settings: dict
+    columns: list
+    seeds: int
+    needs_images: bool = True
 
 
-def fill(table, only=(), seeds=None, jobs=-1, scheduler=None):
-    """Run what the table does not hold yet. A killed run loses only what was in training.
+def fill(table, path, only=(), seeds=None, jobs=-1, scheduler=None):
+    """Run what the file does not hold yet. A killed run loses only what was in training.
 
     Args:
-        only: some of the settings; all by default. seeds: another number of them.
-        jobs: processes, -1 for one a core; or scheduler: address of a Dask cluster to run on.
+        table: a Table.
+        path: of its file, which need not exist.
+        only: names of some of the settings; all by default.
+        seeds: another number of them.
+        jobs: processes, -1 for one a core.
+        scheduler: address of a Dask cluster to run on, instead of this computer's cores.
 
     Raises:
         SystemExit: a name is wrong, no cluster answers, or some runs failed; the others are kept.
@@ -48,42 +50,47 @@ def fill(table, only=(), seeds=None, jobs=-1, scheduler=None):
             known = ", ".join(map(repr, table.settings))
             sys.exit(f"There is no setting {name!r}. There are: {known}.")
     done = set()
-    if table.path.exists():
-        with open(table.path, newline="", encoding="utf-8") as file:
+    if path.exists():
+        with open(path, newline="", encoding="utf-8") as file:
             done = {(row["setting"], int(row["seed"])) for row in csv.DictReader(file)}
     todo = [(n, seed) for seed in range(seeds or table.seeds) for n in only or table.settings]
-    todo = [task for task in todo if task not in done]
-    load_mnist("mnist")  # downloaded here, once, rather than by each worker
+    todo = [run for run in todo if run not in done]
+    if table.needs_images:
+        load_images("mnist")  # downloaded here, once, rather than by each worker
 
     failures = []
-    with open(table.path, "a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, table.columns)
+    with open(path, "a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["setting", "seed", *table.columns])
         if file.tell() == 0:
             writer.writeheader()
-        for setting, seed, found, error in _in_parallel(table.run, todo, jobs, scheduler):
+        for name, seed, rows, error in _in_parallel(table, todo, jobs, scheduler):
             if error:
-                failures.append(f"{setting}, seed {seed}: {error}")
+                failures.append(f"{name}, seed {seed}: {error}")
                 continue
-            rows, files = found
-            for path, content in files.items():
-                (table.path.parent / path).parent.mkdir(exist_ok=True)
-                (table.path.parent / path).write_bytes(content)
+            for row in rows:
+                for place, content in row.pop("files", {}).items():
+                    (path.parent / place).parent.mkdir(exist_ok=True)
+                    (path.parent / place).write_bytes(content)
+            rows = [{"setting": name, "seed": seed, **row} for row in rows]
             # At once, so that a table never holds a part of a run.
-            writer.writerows([{k: _short(v) for k, v in row.items()} for row in rows])
+            writer.writerows([{key: _short(row[key]) for key in row} for row in rows])
             file.flush()
     if failures:
         sys.exit(
-            f"{len(failures)} of {len(todo)} runs failed; the others are in {table.path}. The same "
+            f"{len(failures)} of {len(todo)} runs failed; the others are in {path}. The same "
             "command tries the failed ones again.\n" + "\n".join(failures)
         )
 
 
-def _in_parallel(run, todo, jobs, scheduler):
-    """Yields what _run_alone returns for each task, in the order in which they end."""
+def _in_parallel(table, todo, jobs, scheduler):
+    """Yields what _run_alone returns for each run, in the order in which they end."""
     from joblib import Parallel, delayed, parallel_config
     from tqdm import tqdm
 
-    tasks = (delayed(_run_alone)(run, *task) for task in todo)
+    tasks = (
+        delayed(_run_alone)(table.run, name, table.settings[name], seed, table.needs_images)
+        for name, seed in todo
+    )
     progress = functools.partial(tqdm, total=len(todo), unit="run")
     if scheduler is None:
         yield from progress(Parallel(jobs, return_as="generator_unordered")(tasks))
@@ -100,15 +107,15 @@ def _in_parallel(run, todo, jobs, scheduler):
         yield from progress(Parallel(return_as="generator_unordered")(tasks))
 
 
-def _run_alone(run, setting, seed):
+def _run_alone(run, name, setting, seed, needs_images):
     """One run in a worker process, which keeps to one core so that workers do not crowd.
 
     Returns:
-        setting, seed, what `run` returned, and None or the error that stopped it.
+        name, seed, the rows, and None or the error that stopped it.
     """
+    import keras
+    import tensorflow as tf
     from threadpoolctl import threadpool_limits
-
-    from sparse_autoencoder import keras, tf
 
     with contextlib.suppress(RuntimeError):  # too late where TensorFlow is at work already
         tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -116,33 +123,12 @@ def _run_alone(run, setting, seed):
     keras.utils.clear_session()  # frees the model of the run before
     keras.utils.set_random_seed(seed)
     try:
+        data = load_images("mnist") if needs_images else None
         with threadpool_limits(1):
-            return setting, seed, run(setting, seed, _mnist()), None
+            return name, seed, run(setting, seed, data), None
     except Exception as error:  # a setting that diverges, say: the others go on
-        return setting, seed, None, f"{type(error).__name__}: {error}"
-
-
-@functools.cache
-def _mnist():
-    return load_mnist("mnist")
+        return name, seed, None, f"{type(error).__name__}: {error}"
 
 
 def _short(value):
     return f"{value:.5g}" if isinstance(value, float) else value
-
-
-def command_line(tables, description):
-    """Fill one of the tables (name → Table), as the words on the command line say."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("table", choices=tables, help="the table to fill")
-    parser.add_argument("--only", nargs="+", metavar="SETTING", default=[])
-    parser.add_argument("--seeds", type=int, help="seeds per setting")
-    parser.add_argument("--jobs", type=int, default=-1, help="processes (default: one a core)")
-    parser.add_argument("--scheduler", help="address of a Dask scheduler, to run on its workers")
-    parser.add_argument("--path", type=Path, help="another file to write to")
-    options = parser.parse_args()
-    table = tables[options.table]
-    table.path = options.path or table.path
-    fill(table, options.only, options.seeds, options.jobs, options.scheduler)

@@ -1,71 +1,62 @@
 # What can be done with this course. Every target sets up by itself what it needs.
 
-# Any Python may start tools/make_environment.py: where python3 is too old or too new for the course,
-# that looks for a better one itself. PYTHON=... names the one that must be used.
-PYTHON ?= $(or $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
-    command -v $$p >/dev/null && echo $$p && break; done),python3)
+# The first Python that the course can use; PYTHON=... names another.
+PYTHON ?= $(or $(shell for p in .venv/bin/python python3 python3.13 python3.12 python3.11 python3.10; do \
+    $$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null \
+    && echo $$p && break; done),python3)
 PY = .venv/bin/python
+TABLE ?= results learning_curve initialisation modern known_features k_sparse
 
 help: ## lists the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' Makefile
+	@awk -F ': .*## |: ## ' '/^[a-z -]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' Makefile
 
 lab: setup ## opens the first lesson in JupyterLab
-	$(PY) -m jupyterlab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) \
-	    --ServerApp.root_dir="$(CURDIR)" \
+	MALLOC_ARENA_MAX=1 $(PY) -m jupyterlab --ip=127.0.0.1 --ServerApp.root_dir="$(CURDIR)" \
+	    $(if $(filter 0,$(shell id -u)),--allow-root) \
 	    --LabApp.default_url=/lab/tree/notebooks/01_mse_baseline.ipynb
-
-setup: ## installs everything into .venv (3 minutes and 3 GB the first time)
+setup: ## installs what lessons need into .venv (3 minutes and 3 GB the first time)
 	@"$(PYTHON)" tools/make_environment.py .venv requirements.txt
+dev: ## installs what tests and pages need as well
+	@"$(PYTHON)" tools/make_environment.py .venv requirements.txt requirements-dev.txt
 
-test: setup ## runs the fast tests
-	$(PY) -m pytest -m "not slow"
+test: dev ## runs the fast tests (3 minutes)
+	$(PY) -m pytest -n 2 -m "not slow"
+test-all: test test-lessons test-browser test-publish test-nbgrader test-setup ## runs all tests
+test-lessons test-browser test-publish test-nbgrader test-setup test-ci: dev ## runs a part of the slow tests
+	$(PY) -m pytest -m $(patsubst lessons,mnist,$(@:test-%=%))
 
-test-slow: setup ## runs the other tests
-	$(PY) -m pytest -m slow
+lessons: dev ## makes the notebooks from lessons/; one: LESSON=01_mse_baseline
+	$(PY) tools/lessons.py $(LESSON)
+slides: dev ## makes a deck of slides of every lesson, in build/slides
+	$(PY) -m tools.slides
+site: dev ## makes pages to read of every lesson, in build/site
+	$(PY) -m tools.site
+recording: dev ## records the README's moving picture from a real browser
+	$(PY) -m tools.figures recording
 
-test-all: setup ## runs every test
-	$(PY) -m pytest
-
-lessons: setup ## executes every lesson anew, or one: LESSON=01_mse_baseline
-	$(PY) tools/execute_lessons.py $(LESSON)
-
-slides: setup ## makes a deck of slides of every lesson, in build/slides
-	$(PY) -m tools.publish.slides
-
-site: setup ## makes pages to read of every lesson, in build/site
-	$(PY) -m tools.publish.pages
-
-results: setup ## trains the models behind the tables in data/, over seeds
-	$(PY) -m experiments results
-	$(PY) -m studies learning-curve
-	$(PY) -m studies initialisation
-	$(PY) -m studies modern
-	$(PY) -m studies known-features
-	$(PY) -m studies k-sparse
-
-sweep: setup ## trains the grid behind data/sweep.csv; on a Dask cluster: SCHEDULER=tcp://...
-	$(PY) -m experiments sweep $(if $(SCHEDULER),--scheduler $(SCHEDULER))
-
-recording: setup ## records the README's moving picture from a real browser
-	$(PY) -m tools.record_playground
-
+results: dev ## trains what the tables in data/ still lack, over seeds; one: TABLE=modern
+	for table in $(TABLE); do $(PY) -m sparse_autoencoder.studies $$table || exit; done
+sweep: dev ## trains the grid behind data/sweep.csv; on a Dask cluster: SCHEDULER=tcp://...
+	$(PY) -m sparse_autoencoder.studies sweep $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 bench: ## compares the speed with other libraries, installed into .venv-bench
 	@"$(PYTHON)" tools/make_environment.py .venv-bench requirements.txt benchmarks/requirements.txt
 	.venv-bench/bin/python benchmarks/run.py
-
-bench-playground: setup ## measures the playground in a real browser (12 minutes)
+bench-playground: dev ## measures the playground in a real browser (12 minutes)
 	$(PY) benchmarks/playground_speed.py
 
-lock: ## resolves pyproject.toml into requirements.txt
+RESOLVE = .venv-lock/bin/uv pip compile -q --universal --python-version 3.10 --no-python-downloads \
+    --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml
+lock: ## resolves pyproject.toml into the two lists of requirements
 	"$(PYTHON)" -m venv --clear .venv-lock
 	.venv-lock/bin/pip install --quiet uv
-	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.10 --extra test \
-	    --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.txt
+	$(RESOLVE) -o requirements.txt
+	cat requirements.txt requirements-dev.txt > .venv-lock/all.txt
+	$(RESOLVE) --extra dev -c requirements.txt -o .venv-lock/all.txt
+	grep -vxFf requirements.txt .venv-lock/all.txt > requirements-dev.txt
 	rm -rf .venv-lock
-
 clean: ## removes the environments and what tools left behind
 	rm -rf .venv .venv-bench .venv-lock build *.egg-info .pytest_cache .ruff_cache
-	find . -name __pycache__ -prune -exec rm -rf {} +
-	find . -name .ipynb_checkpoints -prune -exec rm -rf {} +
+	find . \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
-.PHONY: help lab setup test test-slow test-all lessons slides site results sweep recording bench bench-playground lock clean
+.PHONY: help lab setup dev test test-all test-lessons test-browser test-publish test-nbgrader \
+    test-setup test-ci lessons slides site recording results sweep bench bench-playground lock clean

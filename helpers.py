@@ -44,17 +44,18 @@ def show_reconstructions(images, reconstructions, count=15, image_shape=(28, 28)
 def plot_loss_terms(history, ax=None):
     """Every term of the loss over epochs, each as its own curve on a log axis; returns the Axes.
 
+    A term has the same colour and dashes whatever stands beside it.
+
     Args:
         history: name → values per epoch, as in Keras' History.history; names that start with
             "val_" are drawn as open markers in the colour of their training curve.
-
-    A term has the same colour and dashes whatever stands beside it.
+        ax: the axes to draw on; new ones by default.
     """
     ax = axes_or_new(ax)
-    drawn = [term for term in TERMS if term in history]
+    terms = [term for term in TERMS if term in history]
     if len(history.get("sse", ())) and np.array_equal(history["sse"], history.get("loss")):
-        drawn.remove("loss")  # the same curve twice
-    for term in drawn:
+        terms.remove("loss")  # the same curve twice
+    for term in terms:
         look = TERMS[term]
         epochs = np.arange(1, len(history[term]) + 1)
         ax.plot(epochs, history[term], label=look.label, color=look.color, ls=look.linestyle)
@@ -69,9 +70,13 @@ def plot_loss_terms(history, ax=None):
 
 
 def plot_mean_activation(rho_hat, rho=None, label=None, ax=None):
-    """Histogram over hidden units of the mean activation ρ̂, (units,), with the target ρ as a line.
+    """Histogram over hidden units of their mean activation; returns the Axes.
 
-    Returns the Axes.
+    Args:
+        rho_hat: ρ̂ of each unit, (units,).
+        rho: the target activation ρ, drawn as a line; None for none.
+        label: in the legend.
+        ax: the axes to draw on; new ones by default.
     """
     ax = axes_or_new(ax, "small")
     ax.hist(rho_hat, bins=np.linspace(0, max(1.0, np.max(rho_hat)), 51), label=label, alpha=0.7)
@@ -100,10 +105,15 @@ def show_codes(codes, title=None, ax=None, label="activation"):
 
 
 def show_exciting_images(images, code, unit, count=9, image_shape=(28, 28), ax=None):
-    """The `count` images that excite a hidden unit most, strongest first; returns the Axes.
+    """The images in which a hidden unit is most active, strongest first; returns the Axes.
 
     Args:
-        images: (n, pixels). code: (n, units), of the same images. unit: its number.
+        images: (n, pixels).
+        code: (n, units), of the same images.
+        unit: its number.
+        count: how many are shown.
+        image_shape: height and width of an image in pixels.
+        ax: the axes to draw on; new ones by default.
     """
     strongest = np.argsort(-code[:, unit], kind="stable")[:count]
     title = f"images that excite hidden unit {unit} most"

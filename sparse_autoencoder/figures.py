@@ -22,7 +22,18 @@ def axes_or_new(ax, size="wide"):
 
 
 def mosaic(images, columns, image_shape=(28, 28), gap=1, fill=0.0):
-    """Many small images as one picture: (n, pixels) → (rows·height, columns·width) with gaps."""
+    """Many small images as one picture.
+
+    Args:
+        images: (n, pixels).
+        columns: images in a row.
+        image_shape: height and width of an image in pixels.
+        gap: pixels between two images.
+        fill: value of the gaps, and of places without an image.
+
+    Returns:
+        (rows·(height + gap) − gap, columns·(width + gap) − gap).
+    """
     height, width = image_shape
     rows = -(-len(images) // columns)
     picture = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), fill)
@@ -32,8 +43,9 @@ def mosaic(images, columns, image_shape=(28, 28), gap=1, fill=0.0):
     return picture
 
 
-def show_picture(picture, ax, title, **how):
-    ax.imshow(picture, **how)
+def show_picture(picture, ax, title, **options):
+    """A picture without ticks and frame, with matplotlib's options of imshow; returns the Axes."""
+    ax.imshow(picture, **options)
     ax.set(xticks=[], yticks=[], title=title or "")
     ax.spines[:].set_visible(False)
     ax.grid(False)
@@ -41,7 +53,15 @@ def show_picture(picture, ax, title, **how):
 
 
 def show_images(images, columns=15, image_shape=(28, 28), title=None, ax=None):
-    """Images, (n, pixels) in [0, 1], side by side in rows of `columns`; returns the Axes."""
+    """Images side by side; returns the Axes.
+
+    Args:
+        images: (n, pixels), from 0 (black) to 1 (white).
+        columns: images in a row.
+        image_shape: height and width of an image in pixels.
+        title: above the picture.
+        ax: the axes to draw on; new ones by default.
+    """
     picture = mosaic(images, columns, image_shape, fill=0.5)
     return show_picture(picture, axes_or_new(ax), title, cmap="gray", vmin=0, vmax=1)
 
@@ -49,11 +69,15 @@ def show_images(images, columns=15, image_shape=(28, 28), title=None, ax=None):
 def show_features(weights, count=None, columns=28, image_shape=(28, 28), title=None, ax=None):
     """Features as images on a map symmetric about 0; returns the Axes.
 
+    Each feature is divided by its largest weight, so a weak one shows as clearly as a strong one.
+
     Args:
         weights: (pixels, units), a column of W1 (or of W2 transposed) for each hidden unit.
         count: how many units, from the first; all by default.
-
-    Each feature is divided by its largest weight, so a weak one shows as clearly as a strong one.
+        columns: features in a row.
+        image_shape: height and width of a feature in pixels.
+        title: above the picture.
+        ax: the axes to draw on; new ones by default.
     """
     features = np.array(weights[:, :count].T, dtype=np.float64)
     features /= np.maximum(np.abs(features).max(axis=1, keepdims=True), 1e-12)

@@ -20,15 +20,15 @@ def unexplained_variance(images, reconstructions):
 
 
 def size_of_reconstructions(images, reconstructions):
-    """γ: times which number do images come back? 1 is right; less is shrinkage.
+    """γ, how large images come back: 1 is right, less is shrinkage; (n, pixels) twice → float.
 
     The γ for which reconstructions / γ would be nearest to the images, both taken about the mean
-    image; "relative reconstruction bias" in Rajamanoharan et al. 2024a. (n, pixels) twice → float.
+    image; "relative reconstruction bias" in Rajamanoharan et al. 2024a.
     """
     mean = images.mean(axis=0)
-    x, drawn = images - mean, reconstructions - mean
-    squares = np.einsum("ij,ij->", drawn, drawn, dtype=np.float64)
-    return float(squares / np.einsum("ij,ij->", drawn, x, dtype=np.float64))
+    x, y = images - mean, reconstructions - mean
+    squares = np.einsum("ij,ij->", y, y, dtype=np.float64)
+    return float(squares / np.einsum("ij,ij->", y, x, dtype=np.float64))
 
 
 def mean_activation(code):
@@ -76,13 +76,25 @@ def dead_units(code, model):
 
 
 def draw_labels(labels, labels_per_class, seed):
-    """Row numbers of a random draw with the same number of labels for each class."""
+    """A random draw with the same number of labels for each class.
+
+    Args:
+        labels: (n,) integers.
+        labels_per_class: 1 or more.
+        seed: of the draw, an integer or a list of them.
+
+    Returns:
+        row numbers, (classes · labels_per_class,).
+
+    Raises:
+        ValueError: a class has fewer images than labels asked for.
+    """
     rng = np.random.default_rng(seed)
     classes = [np.flatnonzero(labels == digit) for digit in np.unique(labels)]
-    few = min(map(len, classes))
-    if few < labels_per_class:
+    fewest = min(map(len, classes))
+    if fewest < labels_per_class:
         raise ValueError(
-            f"{labels_per_class} labels per class were asked for, but one class has only {few} "
+            f"{labels_per_class} labels per class were asked for, but one class has only {fewest} "
             "images: ask for fewer."
         )
     return np.concatenate([rng.choice(rows, labels_per_class, replace=False) for rows in classes])
@@ -92,7 +104,8 @@ def fit_probe(features, labels, labels_per_class, seed):
     """A logistic regression trained on a few labels, its C cross-validated among those alone.
 
     Args:
-        features: (n, units) codes or pixels. labels: (n,) integers.
+        features: (n, units) codes or pixels.
+        labels: (n,) integers.
         labels_per_class: with 1, which cannot be cross-validated, C stays 1.
         seed: of the draw of labelled images, an integer or a list of them.
 
@@ -118,7 +131,18 @@ def _fit(features, labels, labels_per_class):
 
 
 def fit_probe_to_all(features, labels, validation_features, validation_labels, choices=PROBE_C):
-    """A logistic regression trained on every label, its C chosen on validation images."""
+    """A logistic regression trained on every label, its C chosen on validation images.
+
+    Args:
+        features: (n, units) codes or pixels.
+        labels: (n,) integers.
+        validation_features: (m, units).
+        validation_labels: (m,).
+        choices: of C, the inverse regularisation.
+
+    Returns:
+        the fitted scikit-learn estimator.
+    """
     from sklearn.linear_model import LogisticRegression
 
     probes = [LogisticRegression(C=c, max_iter=200, tol=1e-3) for c in choices]
@@ -130,8 +154,10 @@ def linear_probe(features, labels, test_features, test_labels, labels_per_class,
     """Test accuracy of a logistic regression that sees only a few labels: how good is a code?
 
     Args:
-        features, test_features: (n, units) codes or pixels.
-        labels, test_labels: (n,) integers.
+        features: (n, units) codes or pixels.
+        labels: (n,) integers.
+        test_features: (m, units), on which each probe is scored.
+        test_labels: (m,).
         labels_per_class: 1 or more.
         draws: how many random draws of labelled images; each is a probe of its own.
         seed: the draws depend on this and on nothing else.

@@ -8,13 +8,13 @@ The source of the formulas and settings is credited in README.md.
 """
 
 import keras
-from keras import ops
+from keras import layers, ops
 
 from .vocabulary import HYPERPARAMETERS
 
 # KL(ρ‖ρ̂) needs ρ̂ to be a probability: these activations stay between 0 and 1.
 ACTIVATIONS_BETWEEN_0_AND_1 = ("sigmoid", "hard_sigmoid", "softmax")
-KL_EPSILON = 1e-6  # KL follows its tangent where ρ̂ is closer than this to 0 or 1
+KL_EPSILON = 1e-6  # ε: KL follows its tangent where ρ̂ is closer than this to 0 or 1
 
 serializable = keras.saving.register_keras_serializable(package="sparse_autoencoder")
 
@@ -31,26 +31,25 @@ def sse(images, reconstructions):
 def kl_divergence(rho, rho_hat):
     """KL(ρ‖ρ̂) between two coins that show heads with probability ρ and ρ̂, element by element.
 
-    Outside [ε, 1−ε] with ε = 1e-6 it goes on along its tangent, so value and gradient stay
-    finite and push ρ̂ back.
+    Outside [ε, 1−ε] it follows its tangent, so value and gradient stay finite and push ρ̂ back.
     """
     rho_hat = ops.convert_to_tensor(rho_hat)
     inside = ops.clip(rho_hat, KL_EPSILON, 1 - KL_EPSILON)
     rest = ops.clip(1 - rho_hat, KL_EPSILON, 1 - KL_EPSILON)  # 1 − inside, without rounding
     slope = (1 - rho) / rest - rho / inside
-    # Above 1 − ε the distance is taken from `rest`, since 1 − ε itself is rounded in float32.
-    outside = ops.where(rho_hat < 0.5, rho_hat - inside, rest - (1 - rho_hat))
+    outside = ops.where(rho_hat < 0.5, rho_hat - inside, rest - (1 - rho_hat))  # likewise
     value = rho * ops.log(rho / inside) + (1 - rho) * ops.log((1 - rho) / rest)
     return value + slope * outside
 
 
-def hyperparameter(layer, name, value):
-    """A number that a layer keeps as a variable: it can be changed while the model trains."""
+def hyperparameter(layer, key, name, value):
+    """A checked number that a layer keeps as a variable: it can change while the model trains."""
+    HYPERPARAMETERS[key].check(name, value)
     initializer = keras.initializers.Constant(float(value))
     return layer.add_weight(name=name, shape=(), initializer=initializer, trainable=False)
 
 
-class Penalty(keras.layers.Layer):
+class Penalty(layers.Layer):
     """A layer that adds one term to the loss; Autoencoder reports it under the term's name.
 
     Its hyperparameters are variables: assign to them while the model trains, also after it was
@@ -63,21 +62,15 @@ class Penalty(keras.layers.Layer):
         super().__init__(name=name or f"{term}_penalty", **kwargs)
         self.term = keras.metrics.Mean(name=term)
         for attribute, value in (values or {}).items():
-            HYPERPARAMETERS[self.keys[attribute]].check(attribute, value)
-            setattr(self, attribute, hyperparameter(self, attribute, value))
+            setattr(self, attribute, hyperparameter(self, self.keys[attribute], attribute, value))
 
     @property
     def hyperparameters(self):
         """Key in the vocabulary, such as "beta" or "lam2" → the variable."""
         return {key: getattr(self, attribute) for attribute, key in self.keys.items()}
 
-    def report(self, images):
-        """Count the term of the batch that just passed, of so many images, in the epoch's mean."""
-        self.term.update_state(sum(self.losses), sample_weight=images)
-
     def get_config(self):
-        values = {attribute: float(getattr(self, attribute)) for attribute in self.keys}
-        return super().get_config() | values
+        return super().get_config() | {name: float(getattr(self, name)) for name in self.keys}
 
 
 @serializable
@@ -170,9 +163,8 @@ class Autoencoder(keras.Model):
         activation = keras.activations.serialize(encoder.activation)
         if isinstance(sparsity, KLSparsity) and activation not in ACTIVATIONS_BETWEEN_0_AND_1:
             raise ValueError(
-                "KLSparsity reads the mean activation of a unit as a probability, but "
-                f"{activation} activations need not lie between 0 and 1: use a sigmoid encoder, "
-                "or L1Sparsity."
+                f"KLSparsity reads a unit's mean activation as a probability, but {activation} "
+                "activations need not lie between 0 and 1: use a sigmoid encoder, or L1Sparsity."
             )
         self.encoder, self.decoder = encoder, decoder
         self.sparsity, self.l2 = sparsity, l2
@@ -197,28 +189,25 @@ class Autoencoder(keras.Model):
     def decode(self, code):
         """Reconstructions, (n, pixels), of a code, (n, units)."""
         if self.l2 is not None:
-            matrices = self.encoder.kernel, self.decoder.kernel
-            self.l2([ops.convert_to_tensor(matrix) for matrix in matrices])
+            self.l2([self.encoder.kernel, self.decoder.kernel])
         return self.decoder(code)
 
     def call(self, images):
         return self.decode(self.encode(images))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The loss of a batch while training or evaluating, its penalties reported one by one."""
+        """The loss of a batch; each penalty also enters a mean over the epoch's images."""
         for penalty in self.penalties:
-            penalty.report(images=ops.shape(x)[0])
+            penalty.term.update_state(sum(penalty.losses), sample_weight=ops.shape(x)[0])
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def get_config(self):
         parts = {name: getattr(self, name) for name in ("encoder", "decoder", "sparsity", "l2")}
-        serialize = keras.saving.serialize_keras_object
-        return super().get_config() | {name: serialize(part) for name, part in parts.items()}
+        return super().get_config() | keras.saving.serialize_keras_object(parts)
 
     @classmethod
     def from_config(cls, config):
-        deserialize = keras.saving.deserialize_keras_object
-        return cls(**{k: deserialize(v) if isinstance(v, dict) else v for k, v in config.items()})
+        return cls(**keras.saving.deserialize_keras_object(config))
 
 
 def build_autoencoder(
@@ -237,8 +226,7 @@ def build_autoencoder(
         hidden_units: numbers in the code.
         activation: of the code; the course uses "sigmoid" and "relu".
         reconstruction_activation: of the reconstruction; "sigmoid" or "softplus".
-        sparsity: a layer the code passes through, such as KLSparsity(rho, beta) or
-            L1Sparsity(lam), or None.
+        sparsity: a layer the code passes through, such as KLSparsity(rho, beta), or None.
         lam2: L2 strength λ₂; None leaves the term out, 0 keeps it, switched off.
         pixels: numbers in an image.
         unit_norm: keep each row of W2, what one unit draws, at length 1, so that no penalty on the
@@ -246,16 +234,16 @@ def build_autoencoder(
         kind: Autoencoder, or another class made of the same four parts.
 
     Raises:
-        ValueError: a number out of range, or KLSparsity with a code that need not lie between 0
-            and 1.
+        ValueError: KLSparsity with a code that need not lie between 0 and 1, or λ₂ out of range.
     """
-    encoder = keras.layers.Dense(hidden_units, activation=activation, name="encoder")
-    decoder = keras.layers.Dense(pixels, activation=reconstruction_activation, name="decoder")
+    norm = keras.constraints.UnitNorm(axis=1) if unit_norm else None
+    encoder = layers.Dense(hidden_units, activation, name="encoder")
+    decoder = layers.Dense(
+        pixels, reconstruction_activation, kernel_constraint=norm, name="decoder"
+    )
     l2 = None if lam2 is None else L2Penalty(lam2)
     autoencoder = kind(encoder, decoder, sparsity, l2, name="autoencoder")
-    if unit_norm:
-        decoder.kernel_constraint = keras.constraints.UnitNorm(axis=1)
     autoencoder.build((None, pixels))
     if unit_norm:
-        decoder.kernel.assign(decoder.kernel_constraint(decoder.kernel))
+        decoder.kernel.assign(norm(decoder.kernel))
     return autoencoder

@@ -9,7 +9,6 @@ import tensorflow as tf
 from keras import ops
 
 from .model import Autoencoder, Penalty, hyperparameter, serializable, sse
-from .vocabulary import HYPERPARAMETERS
 
 
 @serializable
@@ -27,12 +26,12 @@ class TopK(keras.layers.Layer):
     """
 
     def __init__(self, k, name="top_k", **kwargs):
-        HYPERPARAMETERS["k"].check("k", k)
         super().__init__(name=name, **kwargs)
-        self.k = hyperparameter(self, "k", k)
+        self.k = hyperparameter(self, "k", "k", k)
 
     @property
     def hyperparameters(self):
+        """Key in the vocabulary → the variable."""
         return {"k": self.k}
 
     def call(self, code):
@@ -46,8 +45,8 @@ class TopK(keras.layers.Layer):
 def kth_largest_of(code, k, halvings=40):
     """The k-th largest activation of each image: (batch, units) → (batch, 1).
 
-    Found by halving an interval: compiled, that takes a twentieth of the time of ops.top_k, and k
-    may be a variable.
+    It comes from halving an interval: compiled, that takes a twentieth of the time of ops.top_k,
+    and k may be a variable.
     """
     low, high = ops.min(code, axis=-1, keepdims=True), ops.max(code, axis=-1, keepdims=True)
 
@@ -136,7 +135,8 @@ class GatedAutoencoder(Autoencoder):
     does not train the decoder. Rajamanoharan et al. 2024a.
 
     Args:
-        encoder, decoder: Dense layers without an activation.
+        encoder: a Dense layer without an activation.
+        decoder: likewise.
         sparsity: L1Sparsity on the gate.
         l2: an L2Penalty on the two kernels, or None.
     """
@@ -147,6 +147,7 @@ class GatedAutoencoder(Autoencoder):
 
     @property
     def penalties(self):
+        """The layers that add a term to the loss."""
         return [*super().penalties, self.auxiliary]
 
     def build(self, input_shape):
@@ -156,6 +157,7 @@ class GatedAutoencoder(Autoencoder):
         self.shift = self.add_weight(name="shift", **zeros)
 
     def encode(self, images):
+        """The code, (n, units), of images, (n, pixels)."""
         z = self.encoder(images)
         return ops.where(z > 0, ops.relu(ops.exp(self.log_scale) * z + self.shift), 0.0)
 
@@ -173,11 +175,12 @@ class RevivingAutoencoder(Autoencoder):
     A unit is dead here once it was silent for `patience` steps. Gao et al. 2024 ("AuxK").
 
     Args:
-        encoder, decoder: Dense layers without an activation.
+        encoder: a Dense layer without an activation.
+        decoder: likewise.
         sparsity: a TopK layer.
         l2: an L2Penalty on the two kernels, or None.
-        revived: dead units that may draw in an image, at most.
-        weight: of their error in the loss.
+        revived: dead units that may be active in an image, at most.
+        weight: the strength of their error in the loss.
         patience: steps.
     """
 
@@ -190,6 +193,7 @@ class RevivingAutoencoder(Autoencoder):
 
     @property
     def penalties(self):
+        """The layers that add a term to the loss."""
         return [*super().penalties, self.auxiliary]
 
     def build(self, input_shape):
@@ -206,8 +210,8 @@ class RevivingAutoencoder(Autoencoder):
         dead = self.silent >= self.patience
         code_of_the_dead = self.of_the_dead(ops.where(dead, z, 0.0))
         left_over = ops.stop_gradient(images - reconstructions)
-        drawn_by_the_dead = code_of_the_dead @ ops.convert_to_tensor(self.decoder.kernel)
-        error = ops.mean(sse(left_over, drawn_by_the_dead))
+        from_the_dead = code_of_the_dead @ ops.convert_to_tensor(self.decoder.kernel)
+        error = ops.mean(sse(left_over, from_the_dead))
         self.auxiliary(ops.where(ops.any(dead), self.weight * error, 0.0))
         return reconstructions
 
@@ -234,6 +238,7 @@ class TiedDecoder(keras.layers.Layer):
 
     @property
     def kernel(self):
+        """W2, (units, pixels)."""
         return ops.transpose(self._encoder().kernel)
 
     def call(self, code):
@@ -243,8 +248,12 @@ class TiedDecoder(keras.layers.Layer):
 def start_tied(autoencoder, images):
     """Start an autoencoder with a linear encoder and decoder as the transpose of its decoder.
 
-    W1 = W2ᵀ, the reconstruction starts from the mean image, and the code measures how far an image,
-    (n, pixels), lies from it along each row of W2. Fewer units begin dead.
+    W1 = W2ᵀ, the reconstruction starts from the mean image, and the code measures how far an image
+    lies from it along each row of W2. Fewer units begin dead.
+
+    Args:
+        autoencoder: a built one, whose weights are changed.
+        images: (n, pixels), of which the mean is taken.
     """
     mean = ops.mean(images, axis=0)
     W1 = ops.transpose(autoencoder.decoder.kernel)
@@ -257,7 +266,9 @@ class Anneal(keras.callbacks.Callback):
     """Lowers k of a TopK layer from `start` to its own value in even steps, one an epoch.
 
     Args:
-        layer: a TopK. start: k in the first epoch. epochs: until it has its own value.
+        layer: a TopK of the model that trains.
+        start: k in the first epoch.
+        epochs: until k has its own value again.
 
     Raises:
         ValueError: when training begins, if the layer is not part of the model.

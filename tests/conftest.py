@@ -7,6 +7,7 @@ from pathlib import Path
 os.environ.setdefault("MPLBACKEND", "Agg")  # nothing opens a window
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
 import helpers
@@ -45,3 +46,16 @@ def rows_of(path):
     """The rows of a CSV file as dicts of text."""
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def differences(function, array, step=1e-5):
+    """The gradient of function() by an array that it reads, by central finite differences."""
+    gradient = np.zeros_like(array)
+    for i in np.ndindex(array.shape):
+        kept, sides = array[i], []
+        for side in (kept + step, kept - step):
+            array[i] = side
+            sides.append(function())
+        array[i] = kept
+        gradient[i] = (sides[0] - sides[1]) / (2 * step)
+    return gradient

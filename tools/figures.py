@@ -44,7 +44,7 @@ def readme():
     figure, axes = plt.subplots(1, 4, figsize=(12, 3.4))
     for ax, (setting, title) in zip(axes, settings.items(), strict=True):
         keras.utils.set_random_seed(0)
-        model = studies.build(setting)
+        model = studies.build(studies.SETTINGS[setting])
         train(model, data.x_train, data.x_validation)
         helpers.show_features(model.encoder.kernel.numpy(), 49, 7, title=title, ax=ax)
     figure.savefig(helpers.DATA / "features.png", bbox_inches="tight", pad_inches=0.04)

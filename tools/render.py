@@ -97,14 +97,14 @@ class Exporter(HTMLExporter):
         return markdown(source, self.folder)
 
     def page(self, notebook, **course):
-        """The HTML of a notebook; the template knows `course` by that name."""
+        """A notebook's HTML as a BeautifulSoup; the template knows `course` by that name."""
         html, _ = self.from_notebook_node(notebook, {"course": course})
         page = BeautifulSoup(html, features="html.parser")
         for table in page.select("table"):
             tidy(table)
             box = {"class": "scroll", "tabindex": "0", "role": "region", "aria-label": "Table"}
             table.wrap(page.new_tag("div", attrs=box))
-        return str(page)
+        return page
 
 
 def tidy(table):

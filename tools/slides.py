@@ -43,7 +43,7 @@ def as_slides(source, notebook):
         notebook: the notebook that was made from it, executed.
     """
     outputs = {cell.id: cell.get("outputs", []) for cell in notebook.cells}
-    cells, section = [], ""
+    cells, section, above = [], "", None
     for cell in source.cells:
         if "slide" in lessons.tags(cell):
             above.source = cell.source
@@ -68,12 +68,13 @@ def as_slides(source, notebook):
 def deck(path):
     """The HTML of the deck of a lesson, given the path of its source."""
     notebook = nbformat.read(lessons.NOTEBOOKS / f"{path.stem}.ipynb", as_version=4)
-    return Exporter("deck.html.j2").page(
+    page = Exporter("deck.html.j2").page(
         as_slides(lessons.read(path), notebook),
         title=heading(notebook),
         styles=[asset("reveal/reveal.css"), style("default"), asset("deck.css")],
         scripts=[asset("reveal/reveal.js"), asset("reveal/notes.js")],
     )
+    return str(page)
 
 
 def make(folder):

@@ -42,6 +42,19 @@ def same_start():
     plt.close("all")
 
 
+@pytest.fixture(scope="module")
+def page():
+    """A page of headless Chromium, which remembers all that it asked for."""
+    from tools import lab_browser
+
+    if lab_browser.CHROMIUM is None:
+        pytest.skip(lab_browser.NO_CHROMIUM)
+    with lab_browser.chromium() as page:
+        page.asked_for = []
+        page.on("request", lambda request: page.asked_for.append(request.url))
+        yield page
+
+
 def rows_of(path):
     """The rows of a CSV file as dicts of text."""
     with open(path, newline="", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""A copy of an autoencoder that trains step by step while its settings change.
+"""A copy of an autoencoder that trains step by step while its hyperparameters change.
 
 The engine of the playground: no widgets, no pictures.
 """
@@ -6,32 +6,64 @@ The engine of the playground: no widgets, no pictures.
 import contextlib
 import math
 import random
+from typing import NamedTuple
 
+import keras
 import numpy as np
+import tensorflow as tf
+from keras import ops
 
-import measures
-from sparse_autoencoder import as_tensor, check, keras, ops, sse, tf
+from .. import measures
+from ..model import ACTIVATIONS_BETWEEN_0_AND_1, sse
+from ..training import as_tensor
+from ..vocabulary import HYPERPARAMETERS
 
 SLICE = 64  # steps that one call of the compiled function takes at most
 SHOWN = 1000  # validation images that every figure and picture is made of
 POINTS = 300  # of a curve that are kept
-RANGES = {"rho": {"high": 1, "inclusive": False}, "k": {"low": 1}}  # of settings, if not 0 or more
+
+
+class Histogram(NamedTuple):
+    """What the playground shows a distribution of.
+
+    Attributes:
+        values: what is counted.
+        upper: the largest value there can be; the smallest is 0.
+        label: of the values.
+        counted: what has such a value, for the other axis.
+        target: the value that a penalty pushes to, or None.
+    """
+
+    values: np.ndarray
+    upper: float
+    label: str
+    counted: str
+    target: float | None = None
 
 
 class LiveTraining:
     """Trains a copy of `model` on `data`; the model itself is never touched.
 
-    The weights after a number of steps depend on the seed and on which settings changed before
-    which step, never on how the steps were cut into slices.
+    The weights after a number of steps depend on the seed and on which hyperparameters changed
+    before which step, never on how the steps were cut into slices.
 
     Args:
         model: an Autoencoder, or a Sequential with a layer named "encoder".
-        data: helpers.ImageData.
+        data: images.ImageData.
         learning_rate: of Adam.
         seed: of the first weights and of the batches' order.
         batch_size: images in a step.
         start: function of the copy and the training images that sets first weights of its own,
-            such as modern_sparsity.start_tied; by default the layers draw theirs.
+            such as modern.start_tied; by default the layers draw theirs.
+
+    Attributes:
+        step: how many steps were taken.
+        history: list of (step, {term: value}), the curves.
+        marks: list of (step, hyperparameter, value): what was changed, and when.
+        shown: the validation images that all is measured on, (images, pixels).
+        code, reconstructions: of these images when they were last measured, (images, units) and
+            (images, pixels).
+        terms: the loss term by term then: name → value.
 
     Raises:
         ValueError: the model has no encoder that could be found, or reads other images.
@@ -43,15 +75,15 @@ class LiveTraining:
         self.model.optimizer.build(self.model.trainable_variables)
         self.batch_size = min(batch_size, len(data.x_train))
         self.shown = data.x_validation[:SHOWN]
-        self.activation = keras.activations.serialize(self._encoder.activation)
         self._images, self._shown = as_tensor(data.x_train), as_tensor(self.shown)
-        self._variables = _settings(self.model)
+        self._variables = _hyperparameters(self.model)
         self._steps = tf.function(self._take_steps, jit_compile=True)
         self._look = tf.function(self._look_at_shown, jit_compile=True)
-        settings = [id(variable) for variable in self._variables.values()]
-        self._weights = [v for v in self.model.weights if id(v) not in settings]
+        chosen = [id(variable) for variable in self._variables.values()]
+        self._weights = [v for v in self.model.weights if id(v) not in chosen]
         self._start = [variable.numpy() for variable in self._weights]
         self._set_start = start or (lambda model, images: None)
+        self._order_of = None
         self.seed = seed
         self.reset()
 
@@ -65,36 +97,50 @@ class LiveTraining:
         return self._encoder.kernel.numpy()
 
     @property
-    def compiled(self):
-        """Whether the step is compiled already, which takes seconds, once."""
-        return self._steps.experimental_get_tracing_count() > 0
+    def times_compiled(self):
+        """How often the step was compiled: once is enough, and takes seconds."""
+        return self._steps.experimental_get_tracing_count()
 
     @property
-    def settings(self):
-        """Name → value of everything that can be changed while it trains."""
-        return {name: float(f"{float(v):.6g}") for name, v in self._variables.items()}
+    def hyperparameters(self):
+        """Key in the vocabulary → value of everything that can be changed while it trains."""
+        return {name: rounded(float(variable)) for name, variable in self._variables.items()}
 
-    def set(self, **settings):
-        """Change settings from the next step on, and mark the place on the curves.
+    def check(self, **hyperparameters):
+        """Whether hyperparameters could be set, without setting them.
 
         Raises:
-            ValueError: the model has no such setting, or it cannot have this value.
+            ValueError: the model has no such hyperparameter, or it cannot have this value.
         """
-        for name, value in settings.items():
+        for name, value in hyperparameters.items():
             if name not in self._variables:
                 raise ValueError(
-                    f"This model has no setting {name!r}, only {', '.join(self._variables)}: build "
-                    "it with the penalty that the setting belongs to (a weight may be 0)."
+                    f"This model has no hyperparameter {name!r}, only "
+                    f"{', '.join(self._variables)}: build it with the penalty that it belongs to "
+                    "(a strength may be 0)."
                 )
-            check(name, value, **RANGES.get(name, {}))
-            if value != self.settings[name]:
+            HYPERPARAMETERS[name].check(name, value)
+
+    def set(self, **hyperparameters):
+        """Change hyperparameters from the next step on, and mark the place on the curves.
+
+        Raises:
+            ValueError: as check says; then none of them is changed.
+        """
+        self.check(**hyperparameters)
+        for name, value in hyperparameters.items():
+            if rounded(value) != self.hyperparameters[name]:
                 self._variables[name].assign(value)
                 # Of many moves between two steps only the last one had any effect.
                 self.marks = [m for m in self.marks if m[:2] != (self.step, name)]
                 self.marks.append((self.step, name, value))
 
     def reset(self, seed=None):
-        """Back to the first weights, or to those of another seed; the settings stay as they are."""
+        """Back to the first weights; the hyperparameters stay as they are.
+
+        Args:
+            seed: of other first weights; by default the same as before.
+        """
         self.seed = self.seed if seed is None else seed
         self.step, self.history, self.marks = 0, [], []
         drawn = _first_weights(self.model, self.seed)
@@ -113,19 +159,27 @@ class LiveTraining:
         while steps > 0:
             count = min(steps, SLICE)
             for i in range(count):
-                rows[i] = self._batch(self.step + i)
+                rows[i] = self.batch(self.step + i)
             self._steps(tf.constant(rows), tf.constant(count))
             self.step += count
             steps -= count
 
-    def _batch(self, step):
+    def train_and_measure(self, steps, points=50):
+        """Take some steps, and measure so many times on the way; returns the last figures."""
+        start = self.step
+        for end in np.unique(np.linspace(0, steps, points + 1).round().astype(int)):
+            self.train(start + int(end) - self.step)
+            figures = self.measure()
+        return figures
+
+    def batch(self, step):
         """Row numbers of a step's images: a new shuffle for every pass over the training set."""
         per_pass = len(self._images) // self.batch_size
         number, place = divmod(step, per_pass)
-        if getattr(self, "_shuffled_for", None) != (self.seed, number):
+        if self._order_of != (self.seed, number):
             rng = np.random.default_rng([self.seed, number])
             self._order = rng.permutation(len(self._images)).astype(np.int32)
-            self._shuffled_for = (self.seed, number)
+            self._order_of = (self.seed, number)
         return self._order[place * self.batch_size :][: self.batch_size]
 
     def _take_steps(self, rows, count):
@@ -140,8 +194,6 @@ class LiveTraining:
     def measure(self):
         """The figures of this moment, on validation images; they are also put on the curves.
 
-        Sets `code`, (images, units), and `reconstructions`, (images, pixels), of `shown`.
-
         Returns:
             dict with step, epoch, the loss term by term (sse, kl, l1, l2), mean_activation,
             active_units and dead_units.
@@ -150,19 +202,18 @@ class LiveTraining:
             FloatingPointError: the loss is no longer finite.
         """
         # Compiled it takes a third of the time, but the first picture shall not wait for that.
-        look = self._look if self.compiled else self._look.python_function
+        look = self._look if self.times_compiled else self._look_at_shown
         code, reconstructions, terms = look()
         self.code, self.reconstructions = code.numpy(), reconstructions.numpy()
         self.terms = {name: float(value) for name, value in terms.items()}
         if not math.isfinite(sum(self.terms.values())):
             raise FloatingPointError(
                 "The loss is no longer a finite number: lower the learning rate or the penalty's "
-                "weight, then press Reset."
+                "strength, then press Reset."
             )
-        if not self.history or self.history[-1][0] != self.step:
-            self.history.append((self.step, self.terms))
-        else:
-            self.history[-1] = (self.step, self.terms)
+        if self.history and self.history[-1][0] == self.step:
+            self.history.pop()
+        self.history.append((self.step, self.terms))
         if len(self.history) > POINTS:
             self.history = self.history[:-1:2] + self.history[-1:]
         return {
@@ -171,7 +222,7 @@ class LiveTraining:
             **self.terms,
             "mean_activation": float(self.rho_hat.mean()),
             "active_units": float(self.active_units.mean()),
-            "dead_units": int(measures.dead_units(self.code, self.activation).sum()),
+            "dead_units": int(measures.dead_units(self.code, self.model).sum()),
         }
 
     @property
@@ -182,7 +233,28 @@ class LiveTraining:
     @property
     def active_units(self):
         """How many units are active in each image, (images,)."""
-        return measures.active_units(self.code, self.activation)
+        return measures.active_units(self.code, self.model)
+
+    @property
+    def histogram(self):
+        """The mean activations where they lie between 0 and 1; elsewhere the active units."""
+        activation = keras.activations.serialize(self._encoder.activation)
+        if activation in ACTIVATIONS_BETWEEN_0_AND_1:
+            target = self.hyperparameters.get("rho")
+            return Histogram(self.rho_hat, 1, "mean activation ρ̂", "hidden units", target)
+        units = self.code.shape[1]
+        return Histogram(self.active_units, units, "active units per image", "images")
+
+    def in_words(self, figures):
+        """What measure returned as a sentence."""
+        rho = self.hyperparameters.get("rho")
+        against = "" if rho is None else f" against ρ {rho:g}"
+        return (
+            f"Step {figures['step']:,}, epoch {figures['epoch']:.1f}: SSE {figures['sse']:.2f}, "
+            f"mean ρ̂ {figures['mean_activation']:.3f}{against}, "
+            f"{figures['active_units']:.1f} active units per image, "
+            f"{figures['dead_units']} of {self.code.shape[1]} units dead"
+        )
 
     def _look_at_shown(self):
         """Code, reconstructions and the loss term by term."""
@@ -203,16 +275,23 @@ class LiveTraining:
 
     @contextlib.contextmanager
     def aside(self):
-        """Whatever happens inside is undone afterwards: weights, curves, settings."""
+        """Whatever happens inside is undone afterwards: weights, curves, hyperparameters."""
         variables = [*self.model.variables, *self.model.optimizer.variables]
         values = [variable.numpy() for variable in variables]
-        before = self.seed, self.step, list(self.history), list(self.marks)
+        names = "seed", "step", "code", "reconstructions", "terms"
+        before = {name: getattr(self, name) for name in names}
+        before |= {"history": list(self.history), "marks": list(self.marks)}
         try:
             yield self
         finally:
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
-            self.seed, self.step, self.history, self.marks = before
+            vars(self).update(before)
+
+
+def rounded(value):
+    """A hyperparameter's value as it is shown: a variable holds 0.07 as 0.070000000298."""
+    return float(f"{value:.6g}")
 
 
 def _penalties(model):
@@ -220,12 +299,12 @@ def _penalties(model):
     return getattr(model, "penalties", [])
 
 
-def _settings(model):
-    """Name of a setting → its variable."""
-    found = {"learning_rate": model.optimizer.learning_rate}
+def _hyperparameters(model):
+    """Key in the vocabulary → the variable."""
+    variables = {"learning_rate": model.optimizer.learning_rate}
     for layer in (getattr(model, "sparsity", None), getattr(model, "l2", None)):
-        found |= getattr(layer, "settings", {})
-    return found
+        variables |= getattr(layer, "hyperparameters", {})
+    return variables
 
 
 def _untrained_copy(model, pixels):

@@ -1,37 +1,60 @@
-"""The playground's pictures: plain arrays in, PNG bytes or SVG text out, within a few milliseconds.
+"""The playground's pictures: plain arrays in, PNG bytes or SVG text out, in milliseconds.
 
 matplotlib takes ten times as long for a frame, and its state must not be used from a thread.
 """
 
+import functools
 import html
+import io
+import itertools
 import math
 
 import numpy as np
+from PIL import Image
 
-from ..pngs import features_png as features_png
-from ..pngs import images_png as images_png
+from ..figures import mosaic
+from ..vocabulary import BLUE, GRAY, HYPERPARAMETERS, TERMS, VERMILION, value_in_words
 
-# Okabe-Ito colours, each with a dash pattern of its own, so that nobody depends on the colour.
-TERMS = {
-    "sse": ("SSE", "#0072B2", ""),
-    "kl": ("KL term", "#D55E00", "7 3"),
-    "l2": ("L2 term", "#009E73", "7 3 2 3"),
-    "l1": ("L1 term", "#CC79A7", "2 3"),
-    "l0": ("L0 term", "#CC79A7", "2 3"),
-    "aux": ("aux term", "#E69F00", "7 3 2 3 2 3"),
-}
-SETTINGS = {
-    "learning_rate": "learning rate",
-    "rho": "ρ",
-    "beta": "β",
-    "lam2": "λ₂",
-    "lam1": "λ₁",
-    "k": "k",
-    "lam0": "λ₀",
-    "theta": "θ",
-}
 WIDTH = 384  # of an SVG picture, in pixels
 LEFT, RIGHT, TOP, BOTTOM = 46, 62, 18, 34  # margins around its axes
+
+
+def features_png(weights, columns=14, image_shape=(28, 28), scale=1):
+    """Features as a mosaic, red for positive and blue for negative weights; PNG bytes.
+
+    Each feature is divided by its largest weight, as in figures.show_features.
+
+    Args:
+        weights: W1, (pixels, units).
+        columns: features in a row.
+        image_shape: height and width of a feature.
+        scale: how many pixels wide each of its pixels is drawn.
+    """
+    features = weights.T / np.maximum(np.abs(weights).max(axis=0)[:, None], 1e-12)
+    picture = mosaic(features, columns, image_shape)
+    return _png(np.uint8(127.5 * picture + 128), scale, _diverging_palette())
+
+
+def images_png(images, columns, image_shape=(28, 28), scale=1):
+    """Images, (n, pixels) in [0, 1], as a mosaic in gray; PNG bytes."""
+    picture = mosaic(np.clip(images, 0, 1), columns, image_shape, fill=0.5)
+    return _png(np.uint8(255 * picture), scale)
+
+
+def _png(picture, scale, palette=None):
+    image = Image.fromarray(np.kron(picture, np.ones((scale, scale), np.uint8)))
+    if palette:
+        image.putpalette(palette)
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+@functools.cache
+def _diverging_palette():
+    from matplotlib import colormaps
+
+    return np.uint8(255 * colormaps["RdBu_r"](np.arange(256))[:, :3]).tobytes()
 
 
 def curves_svg(history, marks=(), height=210):
@@ -39,14 +62,15 @@ def curves_svg(history, marks=(), height=210):
 
     Args:
         history: list of (step, {term: value}); a term that is 0 is off and not drawn there.
-        marks: list of (step, setting, value): where a setting was changed.
+        marks: list of (step, hyperparameter, value): where one was changed.
+        height: of the picture, in pixels.
     """
-    steps = [step for step, _ in history]
     values = [v for _, terms in history for v in terms.values() if v > 0]
     top = math.ceil(math.log10(max(values, default=1)) + 1e-9)
     low = math.floor(math.log10(min(values, default=0.1)))
     low = max(min(low, top - 1), top - 5)  # beyond five decades a term counts for nothing
-    last = max(steps[-1], 1)
+    last, latest = history[-1] if history else (0, {})
+    last = max(last, 1)
     right, floor = WIDTH - RIGHT, height - BOTTOM
 
     def x(step):
@@ -61,22 +85,18 @@ def curves_svg(history, marks=(), height=210):
         parts.append(_line(LEFT, y(10.0**power), right, y(10.0**power), "grid"))
         parts.append(_text(LEFT - 5, y(10.0**power) + 4, f"{10.0**power:g}", "end"))
     labels = []
-    for term, (name, color, dashes) in TERMS.items():
-        pieces, piece = [], []
-        for step, terms in history:
-            if terms.get(term, 0) > 0:
-                piece.append(f"{x(step):.1f},{y(terms[term]):.1f}")
-            elif piece:
-                pieces, piece = [*pieces, piece], []
-        for points in filter(None, [*pieces, piece]):
-            points = points * 2 if len(points) == 1 else points
+    for key, term in TERMS.items():
+        dashes = " ".join(map(str, term.dashes))
+        for points in _pieces(history, key):
+            points = " ".join(f"{x(step):.1f},{y(value):.1f}" for step, value in points)
             parts.append(
-                f'<polyline points="{" ".join(points)}" fill="none" stroke="{color}" '
+                f'<polyline points="{points}" fill="none" stroke="{term.color}" '
                 f'stroke-width="2" stroke-linecap="round" stroke-dasharray="{dashes}"/>'
             )
-        if term in history[-1][1]:
-            value = history[-1][1][term]
-            labels.append([y(value) if value > 0 else floor, name if value > 0 else f"{name} off"])
+        if key in latest:
+            off = latest[key] <= 0
+            name = f"{term.label} off" if off else term.label
+            labels.append([floor if off else y(latest[key]), name])
     labels.sort()
     for above, label in zip(labels, labels[1:], strict=False):
         label[0] = max(label[0], above[0] + 13)
@@ -85,17 +105,32 @@ def curves_svg(history, marks=(), height=210):
     shown = {round(x(step) / 34): (step, name, value) for step, name, value in marks}
     for step, name, value in shown.values():
         parts.append(_line(x(step), TOP, x(step), floor, "mark"))
-        text = f"{SETTINGS.get(name, name)} {'off' if value == 0 else f'{value:g}'}"
+        text = f"{HYPERPARAMETERS[name].symbol} {value_in_words(value)}"
         anchor = "start" if x(step) < LEFT + 20 else "middle"
         parts.append(_text(x(step), TOP - 5, text, anchor))
     return _svg(parts, height, "The terms of the loss over the training steps, on a log axis")
 
 
-def histogram_svg(values, upper, label, unit, target=None, height=150):
-    """Histogram of values between 0 and `upper`, with a target as a dashed line where there is one.
+def _pieces(history, term):
+    """The points (step, value) of a term, cut where it is off; a lone point is there twice."""
+    for on, points in itertools.groupby(
+        ((step, terms.get(term, 0)) for step, terms in history), key=lambda point: point[1] > 0
+    ):
+        points = list(points)
+        if on:
+            yield points * 2 if len(points) == 1 else points
+
+
+def histogram_svg(values, upper, label, counted, target=None, height=150):
+    """Histogram of values between 0 and `upper`.
 
     Args:
-        label: of the x axis. unit: what is counted, for the y axis.
+        values: (n,).
+        upper: end of the x axis.
+        label: of the x axis.
+        counted: what has such a value, for the y axis.
+        target: a value to mark with a dashed line.
+        height: of the picture, in pixels.
     """
     counts, edges = np.histogram(np.clip(values, 0, upper), bins=50, range=(0, upper))
     right, floor = WIDTH - RIGHT, height - BOTTOM
@@ -110,22 +145,33 @@ def histogram_svg(values, upper, label, unit, target=None, height=150):
         for edge, count in zip(edges, counts, strict=False)
         if count
     )
-    parts = [_axis_x(_ticks(upper), x, floor, label), f'<g fill="#0072B2">{bars}</g>']
+    parts = [_axis_x(_ticks(upper), x, floor, label), f'<g fill="{BLUE}">{bars}</g>']
     parts += [_text(LEFT - 5, TOP + 4, str(most), "end"), _text(LEFT - 5, floor, "0", "end")]
     parts.append(
         f'<text transform="translate(13 {(TOP + floor) / 2}) rotate(-90)" text-anchor="middle">'
-        f"{html.escape(unit)}</text>"
+        f"{html.escape(counted)}</text>"
     )
     if target is not None:
         parts.append(_line(x(target), TOP - 4, x(target), floor, "target"))
         parts.append(_text(x(target) + 4, TOP + 2, f"target ρ = {target:g}"))
-    return _svg(parts, height, f"Histogram: {unit} by {label}")
+    return _svg(parts, height, f"Histogram: {counted} by {label}")
 
 
 def scatter_svg(x_values, y_values, chosen, x_label, y_label, height=300):
-    """All points, and the chosen one (its number) as a large one."""
-    x_low, x_high = 0, max(x_values) * 1.05
+    """All points, the chosen one large.
+
+    Args:
+        x_values: (n,), 0 or more.
+        y_values: (n,).
+        chosen: the number of a point.
+        x_label: of the x axis.
+        y_label: of the y axis.
+        height: of the picture, in pixels.
+    """
+    x_low, x_high = 0, max(x_values) * 1.05 or 1
     y_low, y_high = math.floor(min(y_values)), math.ceil(max(y_values))
+    if y_low == y_high:  # all the same: in the middle
+        y_low, y_high = y_low - 1, y_high + 1
     right, floor = WIDTH - RIGHT, height - BOTTOM
 
     def x(value):
@@ -140,9 +186,9 @@ def scatter_svg(x_values, y_values, chosen, x_label, y_label, height=300):
         parts.append(_text(LEFT - 5, y(tick) + 4, f"{tick:g}", "end"))
     for number, (a, b) in enumerate(zip(x_values, y_values, strict=True)):
         if number != chosen:
-            parts.append(_circle(x(a), y(b), 3, "#999999"))
+            parts.append(_circle(x(a), y(b), 3, GRAY))
     a, b = x_values[chosen], y_values[chosen]
-    parts.append(_circle(x(a), y(b), 7, "#D55E00"))
+    parts.append(_circle(x(a), y(b), 7, VERMILION))
     parts.append(_text(LEFT, TOP - 6, y_label))
     return _svg(parts, height, f"{y_label} against {x_label}, chosen: {a:.2f} and {b:.1f}")
 
@@ -166,7 +212,7 @@ def _line(x1, y1, x2, y2, kind):
         "axis": 'stroke="currentColor"',
         "grid": 'stroke="currentColor" stroke-opacity=".15"',
         "mark": 'stroke="currentColor" stroke-opacity=".6" stroke-dasharray="2 2"',
-        "target": 'stroke="#D55E00" stroke-width="2" stroke-dasharray="5 3"',
+        "target": f'stroke="{VERMILION}" stroke-width="2" stroke-dasharray="5 3"',
     }[kind]
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" {look}/>'
 

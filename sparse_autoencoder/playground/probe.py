@@ -10,27 +10,30 @@ import html
 import threading
 
 import ipywidgets as widgets
+import matplotlib.pyplot as plt
 import numpy as np
 
-import live_pictures
-import measures
+from .. import measures
+from ..figures import FIGURE_SIZES, show_images
+from .controls import WIDE, Panel, pixels
+from .pictures import images_png
 
 LABELS_PER_CLASS = (1, 2, 3, 5, 10, 20, 30, 50, 100)
 SHOWN = 10  # labelled images of a class, and wrong guesses, that are shown
 STYLE = """<style>
-.probe .probe-pixels { image-rendering: pixelated; }
+.probe .probe-drawn, .probe .probe-wrong { image-rendering: pixelated; }
 .probe table { border-collapse: collapse; }
 .probe th, .probe td { padding: 2px 8px; text-align: right; border-bottom: 1px solid #8888; }
 .probe :focus-visible { outline: 2px solid #0072B2; outline-offset: 2px; }
 </style>"""
 
 
-class ProbeExplorer:
+class ProbeExplorer(Panel):
     """A dropdown of features, a slider of labels per class and the draw's number, with a probe.
 
     Args:
         features: name → function from images, (n, pixels), to features, (n, units).
-        data: helpers.ImageData; probes are trained on training images and judged on validation.
+        data: images.ImageData; probes are trained on training images and judged on validation.
     """
 
     def __init__(self, features, data):
@@ -39,26 +42,8 @@ class ProbeExplorer:
         self._codes = {}  # name → features of training and validation images, made when needed
         self._tried = {}  # (name, labels per class) → {draw: accuracy}
         self._lock = threading.Lock()
-        few = np.bincount(data.y_train).min()
-        counts = [n for n in LABELS_PER_CLASS if n <= few]
-        wide = {"layout": {"width": "420px"}, "style": {"description_width": "150px"}}
-        self._name = widgets.Dropdown(options=list(features), description="features", **wide)
-        self._labels = widgets.SelectionSlider(
-            options=counts, value=10, description="labels per class", **wide
-        )
-        self._draw_number = widgets.BoundedIntText(0, 0, 999, description="draw of labels", **wide)
-        for control, name in (
-            (self._name, "features"),
-            (self._labels, "labels"),
-            (self._draw_number, "draw"),
-        ):
-            control.add_class(f"probe-{name}")
-            control.observe(self._on_choice, "value")
         self._status, self._table, self._guesses = (widgets.HTML() for _ in range(3))
-        self._drawn, self._wrong = (widgets.Image(format="png") for _ in range(2))
-        for picture in (self._drawn, self._wrong):
-            picture.add_class("probe-pixels")
-        self._drawn.add_class("probe-drawn")
+        self._drawn, self._wrong = pixels("probe-drawn"), pixels("probe-wrong")
         columns = [
             [widgets.HTML("<b>All it was told</b>"), self._drawn],
             [widgets.HTML("<b>Some it gets wrong</b>"), self._wrong, self._guesses],
@@ -68,15 +53,26 @@ class ProbeExplorer:
             [widgets.VBox(column) for column in columns],
             layout={"flex_flow": "row wrap", "grid_gap": "8px 24px"},
         )
-        controls = [self._name, self._labels, self._draw_number]
-        self.box = widgets.VBox([widgets.HTML(STYLE), *controls, self._status, row])
-        self.box.add_class("probe")
+        super().__init__([widgets.HTML(STYLE), *self._build_controls(), self._status, row])
+        self.add_class("probe")
         self._on_choice()
 
-    def _ipython_display_(self):
-        from IPython.display import display
-
-        display(self.box)
+    def _build_controls(self):
+        few = np.bincount(self.data.y_train).min()
+        counts = [n for n in LABELS_PER_CLASS if n <= few]
+        self._name = widgets.Dropdown(options=list(self._encode), description="features", **WIDE)
+        self._labels = widgets.SelectionSlider(
+            options=counts,
+            value=max(n for n in counts if n <= 10),
+            description="labels per class",
+            **WIDE,
+        )
+        self._draw_number = widgets.BoundedIntText(0, 0, 999, description="draw of labels", **WIDE)
+        controls = {"features": self._name, "labels": self._labels, "draw": self._draw_number}
+        for name, control in controls.items():
+            control.add_class(f"probe-{name}")
+            control.observe(self._on_choice, "value")
+        return controls.values()
 
     @property
     def choice(self):
@@ -100,11 +96,25 @@ class ProbeExplorer:
 
     def try_out(self, name, labels_per_class, draw=0):
         """Accuracy, between 0 and 1, on validation images; it is added to the table."""
-        probe, accuracy = self._probe(name, labels_per_class, draw)
+        _, accuracy = self._probe(name, labels_per_class, draw)
         self._table.value = self._tried_as_html()
         return accuracy
 
+    def still(self):
+        """A matplotlib figure of what it shows, for those who read without running."""
+        choice = self.choice
+        probe, accuracy = self._probe(*choice)
+        drawn, columns, wrong, guesses = self._pictures(probe, *choice)
+        fig, (left, right) = plt.subplots(1, 2, figsize=FIGURE_SIZES["wide"])
+        shape = self.data.image_shape
+        show_images(drawn, columns, shape, "all it was told", left)
+        show_images(wrong, 5, shape, "some it gets wrong", right)
+        right.set_xlabel("\n".join(guesses))
+        fig.suptitle(self._sentence(*choice, accuracy), fontsize=10)
+        return fig
+
     def _probe(self, name, labels_per_class, draw):
+        """The trained probe and its accuracy, which is noted."""
         if name not in self._codes:
             parts = (self.data.x_train, self.data.x_validation)
             self._codes[name] = [np.asarray(self._encode[name](x)) for x in parts]
@@ -118,8 +128,8 @@ class ProbeExplorer:
         probe, accuracy = self._probe(name, labels_per_class, draw)
         shape = self.data.image_shape
         drawn, columns, wrong, guesses = self._pictures(probe, name, labels_per_class, draw)
-        self._drawn.value = live_pictures.images_png(drawn, columns, shape)
-        self._wrong.value = live_pictures.images_png(wrong, 5, shape, scale=2)
+        self._drawn.value = images_png(drawn, columns, shape)
+        self._wrong.value = images_png(wrong, 5, shape, scale=2)
         self._guesses.value = "<br>".join(guesses)
         self._table.value = self._tried_as_html()
         words = self._sentence(name, labels_per_class, draw, accuracy)
@@ -142,30 +152,14 @@ class ProbeExplorer:
             f"{len(self.data.y_validation):,} validation images right."
         )
 
-    def still(self):
-        """A matplotlib figure of what it shows, for those who read without running."""
-        import matplotlib.pyplot as plt
-
-        import helpers
-
-        choice = self.choice
-        probe, accuracy = self._probe(*choice)
-        drawn, columns, wrong, guesses = self._pictures(probe, *choice)
-        fig, (left, right) = plt.subplots(1, 2, figsize=helpers.FIGURE_SIZES["wide"])
-        shape = self.data.image_shape
-        helpers.show_images(drawn, columns, shape, "all it was told", left)
-        helpers.show_images(wrong, 5, shape, "some it gets wrong", right)
-        right.set_xlabel("\n".join(guesses))
-        fig.suptitle(self._sentence(*choice, accuracy), fontsize=10)
-        return fig
-
     def _tried_as_html(self):
-        counts = sorted({count for _, count in self._tried})
+        tried = {key: dict(draws) for key, draws in list(self._tried.items())}
+        counts = sorted({count for _, count in tried})
         lines = [["labels per class", *map(str, counts)]]
-        for name in dict.fromkeys(name for name, _ in self._tried):
+        for name in dict.fromkeys(name for name, _ in tried):
             line = [name]
             for count in counts:
-                shares = list(self._tried.get((name, count), {}).values())
+                shares = list(tried.get((name, count), {}).values())
                 line.append(f"{100 * np.mean(shares):.1f} ({len(shares)})" if shares else "")
             lines.append(line)
         head, *body = (

@@ -6,31 +6,35 @@ shows what data/sweep.csv and data/sweep/ hold; `make sweep` makes them.
 """
 
 import html
-import io
+import itertools
 
 import ipywidgets as widgets
+import matplotlib.pyplot as plt
 import numpy as np
+from PIL import Image
 
-import live_pictures
-from helpers import FIGURE_SIZES, sweep, sweep_picture
+from ..figures import FIGURE_SIZES
+from ..tables import sweep, sweep_picture
+from ..vocabulary import HYPERPARAMETERS
+from .controls import Panel, Slider, pixels
+from .pictures import scatter_svg
 
-LABELS = {
-    "rho": "ρ, target activation",
-    "beta": "β, KL weight",
-    "lam2": "λ₂, L2 weight",
-    "lam1": "λ₁, L1 weight",
-    "hidden_units": "hidden units",
-}
 USUAL = {"hidden_units": 196, "batch_size": 128}
+NOT_TRAINED = '<div role="status">This pair was not trained.</div>'
+STYLE = "<style>.explorer-picture { image-rendering: pixelated; }</style>"
+SIX_FEATURES = (0, 0, 86, 57)  # of the picture of 49: left, top, right and lower edge in pixels
 
 
-class SweepExplorer:
+class SweepExplorer(Panel):
     """Sliders over a part of the sweep.
 
     Args:
         sliders: what can be chosen: "rho", "beta", "lam1", "lam2", "hidden_units".
         fixed: what all models shown have in common, such as activation="relu"; 196 hidden units
             and batches of 128 unless told otherwise.
+
+    Attributes:
+        table: a row for each model that can be shown: see tables.sweep.
 
     Raises:
         ValueError: the sweep holds no such models.
@@ -42,42 +46,23 @@ class SweepExplorer:
             if name not in sliders:
                 table = table[table[name] == value]
         if table.empty:
-            raise ValueError(f"data/sweep.csv holds no models with {fixed}: see experiments.SWEEP.")
+            raise ValueError(f"data/sweep.csv holds no models with {fixed}.")
         self.table = table
         self._sliders = {}
         for name in sliders:
-            values = sorted(table[name].dropna().unique())
-            slider = widgets.SelectionSlider(
-                options=[("off" if value == 0 else f"{value:g}", value) for value in values],
-                value=values[len(values) // 2],
-                description=LABELS[name],
-                layout={"width": "420px"},
-                style={"description_width": "150px"},
-            )
+            values = sorted(float(value) for value in table[name].dropna().unique())
+            slider = Slider(name, values, values[len(values) // 2])
             slider.add_class(f"explorer-{name.replace('_', '-')}")
-            slider.observe(self._draw, "value")
+            slider.observe(self._show, "value")
             self._sliders[name] = slider
         self._words, self._scatter = widgets.HTML(), widgets.HTML()
-        self._features = widgets.Image(format="png", width=406)
-        self._reconstructions = widgets.Image(format="png", width=406)
-        for picture in (self._features, self._reconstructions):
-            picture.add_class("explorer-picture")
-        pictures = widgets.VBox([self._features, self._reconstructions])
-        style = widgets.HTML("<style>.explorer-picture { image-rendering: pixelated; }</style>")
-        self.box = widgets.VBox(
-            [
-                style,
-                *self._sliders.values(),
-                self._words,
-                widgets.HBox([pictures, self._scatter], layout={"flex_flow": "row wrap"}),
-            ]
+        self._features, self._reconstructions = (
+            pixels("explorer-picture", width=406) for _ in range(2)
         )
-        self._draw()
-
-    def _ipython_display_(self):
-        from IPython.display import display
-
-        display(self.box)
+        images = widgets.VBox([self._features, self._reconstructions])
+        row = widgets.HBox([images, self._scatter], layout={"flex_flow": "row wrap"})
+        super().__init__([widgets.HTML(STYLE), *self._sliders.values(), self._words, row])
+        self._show()
 
     def setting(self, **chosen):
         """The name of the model with these values of the sliders, or None if there is none.
@@ -92,16 +77,81 @@ class SweepExplorer:
             rows = rows[same]
         return rows.index[0] if len(rows) else None
 
-    def _draw(self, _=None):
+    def states(self):
+        """All that it can show, for a page without a kernel.
+
+        Returns:
+            sliders: a list of dicts with label, texts (one for each place) and place, where it
+                stands now.
+            states: "i,j" → a dict with words and scatter (HTML) and setting, a name or None, for
+                each place i of the first slider, j of the second, and so on.
+        """
+        sliders = [
+            {
+                "label": slider.description,
+                "texts": [text for text, _ in slider.options],
+                "place": slider.index,
+            }
+            for slider in self._sliders.values()
+        ]
+        states = {}
+        choices = [enumerate(values) for values in self._choices()]
+        for places in itertools.product(*choices):
+            values = (value for _, value in places)
+            setting = self.setting(**dict(zip(self._sliders, values, strict=True)))
+            words, scatter = self._describe(setting)
+            states[",".join(str(place) for place, _ in places)] = {
+                "words": words,
+                "scatter": scatter,
+                "setting": setting,
+            }
+        return sliders, states
+
+    def still(self):
+        """A matplotlib figure of six features for all values of the first two sliders."""
+        choices = dict(zip(self._sliders, self._choices(), strict=True))
+        # The longer one goes right, so that the figure is wider than high.
+        *above, across = sorted(list(choices)[:2], key=lambda name: len(choices[name]))
+        rows, columns = (choices[above[0]] if above else [None]), choices[across]
+        size = FIGURE_SIZES["wide" if len(rows) <= 2 else "large"]
+        fig, axes = plt.subplots(
+            len(rows), len(columns), figsize=size, squeeze=False, layout="constrained"
+        )
+        shown = {None}
+        for line, row in zip(axes, rows, strict=True):
+            for ax, column in zip(line, columns, strict=True):
+                setting = self.setting(**{across: column}, **{name: row for name in above})
+                ax.set(xticks=[], yticks=[])
+                ax.spines[:].set_visible(False)
+                if setting not in shown:  # with β off there is one model for every ρ
+                    shown.add(setting)
+                    with Image.open(sweep_picture(setting, "features")) as picture:
+                        ax.imshow(picture.convert("RGB").crop(SIX_FEATURES))
+        for ax, value in zip(axes[-1], columns, strict=True):
+            ax.set_xlabel(f"{HYPERPARAMETERS[across].symbol} = {value:g}")
+        for name in above:
+            for ax, value in zip(axes[:, 0], rows, strict=True):
+                ax.set_ylabel(f"{HYPERPARAMETERS[name].symbol} = {value:g}")
+        return fig
+
+    def _choices(self):
+        """For each slider the values that it offers."""
+        return [[value for _, value in slider.options] for slider in self._sliders.values()]
+
+    def _show(self, _=None):
         chosen = {name: slider.value for name, slider in self._sliders.items()}
         setting = self.setting(**chosen)
+        self._words.value, self._scatter.value = self._describe(setting)
+        if setting is not None:
+            self._features.value = sweep_picture(setting, "features").read_bytes()
+            self._reconstructions.value = sweep_picture(setting, "reconstructions").read_bytes()
+
+    def _describe(self, setting):
+        """What is said of a model, and where it stands among the others: HTML and SVG."""
         if setting is None:
-            self._words.value = '<div role="status">This pair was not trained.</div>'
-            return
+            return NOT_TRAINED, ""
         row = self.table.loc[setting]
-        self._features.value = sweep_picture(setting, "features").read_bytes()
-        self._reconstructions.value = sweep_picture(setting, "reconstructions").read_bytes()
-        self._words.value = (
+        words = (
             f'<div role="status" class="explorer-status" data-setting="{html.escape(setting)}">'
             f"SSE {row.sse_validation:.2f}, mean ρ̂ {row.mean_activation:.3f}, "
             f"{row.active_units:.1f} active units per image, {row.dead_units:.0f} dead units, "
@@ -109,41 +159,11 @@ class SweepExplorer:
             f"{row.seeds:.0f} seeds; 49 features of the first, above ten validation images and "
             "their reconstructions.</small></div>"
         )
-        self._scatter.value = live_pictures.scatter_svg(
+        scatter = scatter_svg(
             list(self.table.sse_validation),
             list(self.table.probe_10_validation),
             self.table.index.get_loc(setting),
             "SSE, validation",
             "probe %, 10 labels per class: the models of this explorer",
         )
-
-    def still(self):
-        """A matplotlib figure of six features for all values of the first two sliders."""
-        import matplotlib.pyplot as plt
-        from PIL import Image
-
-        names = list(self._sliders)[:2]
-        names.sort(key=lambda name: len(self._sliders[name].options))  # wider than high
-        choices = [[value for _, value in self._sliders[name].options] for name in names]
-        rows, columns = choices if len(names) == 2 else ([None], choices[0])
-        size = FIGURE_SIZES["wide" if len(rows) <= 2 else "large"]
-        fig, axes = plt.subplots(
-            len(rows), len(columns), figsize=size, squeeze=False, layout="constrained"
-        )
-        shown = set()
-        for line, row in zip(axes, rows, strict=True):
-            for ax, column in zip(line, columns, strict=True):
-                values = (column,) if row is None else (row, column)
-                setting = self.setting(**dict(zip(names, values, strict=True)))
-                ax.set(xticks=[], yticks=[])
-                ax.spines[:].set_visible(False)
-                if setting not in {None, *shown}:  # with β off there is one model for every ρ
-                    shown.add(setting)
-                    file = io.BytesIO(sweep_picture(setting, "features").read_bytes())
-                    ax.imshow(Image.open(file).convert("RGB").crop((0, 0, 86, 57)))
-        for ax, value in zip(axes[-1], columns, strict=True):
-            ax.set_xlabel(f"{live_pictures.SETTINGS.get(names[-1], names[-1])} = {value:g}")
-        for ax, value in zip(axes[:, 0], rows, strict=True):
-            if value is not None:
-                ax.set_ylabel(f"{live_pictures.SETTINGS.get(names[0], names[0])} = {value:g}")
-        return fig
+        return words, scatter

@@ -1,0 +1,15 @@
+"""What plays with the course's models: sliders on training, on a sweep, and on a linear probe.
+
+- `engine`: a copy of a model that trains while its hyperparameters change
+- `loop`: the thread that trains, and what it agrees on with the page
+- `pictures`, `panel`: what is drawn, and the widgets around it
+- `still`: the same as a matplotlib figure, for those who read without running
+- `sweep`, `probe`: the explorers of lessons 03, 04 and 06, and of lesson 05
+- `controls`: what the three panels share
+"""
+
+from .panel import Playground
+from .probe import ProbeExplorer
+from .sweep import SweepExplorer
+
+__all__ = ["Playground", "ProbeExplorer", "SweepExplorer"]

@@ -1,26 +1,36 @@
 """The pictures and the scorecard: that they show what the arrays hold."""
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 import helpers
+from sparse_autoencoder import figures, tables
+from sparse_autoencoder.vocabulary import SCORECARD, TERMS
 
 RNG = np.random.default_rng(0)
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
 def picture(ax):
     return np.asarray(ax.images[0].get_array())
+
+
+def test_a_star_brings_every_picture_and_the_loader():
+    names = {}
+    exec("from helpers import *", names)
+    own = {
+        name
+        for module in (helpers, figures)
+        for name in vars(module)
+        if name.startswith(("show_", "plot_")) and name != "show_picture"
+    }
+    assert len(own) >= 8
+    assert own | {"load_images", "mosaic", "table", "sweep", "scorecard", "DATA"} <= set(names)
+
+
+def test_importing_helpers_gives_figures_the_style_of_the_course():
+    assert plt.rcParams["figure.facecolor"] == "white" and plt.rcParams["figure.dpi"] == 100
+    assert plt.rcParams["axes.prop_cycle"].by_key()["color"][0] == "#0072B2"
 
 
 def test_mosaic_puts_every_image_in_its_place():
@@ -33,12 +43,21 @@ def test_mosaic_puts_every_image_in_its_place():
 
 
 def test_originals_stand_above_their_reconstructions():
-    images, drawn = RNG.uniform(size=(2, 4, 784))
-    ax = helpers.show_reconstructions(images, drawn, count=4)
+    images, reconstructions = RNG.uniform(size=(2, 4, 784))
+    ax = helpers.show_reconstructions(images, reconstructions, count=4)
     shown = picture(ax)
     np.testing.assert_array_equal(shown[:28, :28], images[0].reshape(28, 28))
-    np.testing.assert_array_equal(shown[29:, -28:], drawn[3].reshape(28, 28))
+    np.testing.assert_array_equal(shown[29:, -28:], reconstructions[3].reshape(28, 28))
     assert [label.get_text() for label in ax.get_yticklabels()] == ["original", "reconstruction"]
+
+
+@pytest.mark.parametrize(("images", "count", "shown"), [(5, 15, 5), (1, 15, 1), (20, 15, 15)])
+def test_fewer_images_than_asked_for_stand_above_their_reconstructions_too(images, count, shown):
+    pair = RNG.uniform(size=(2, images, 784))
+    mosaic = picture(helpers.show_reconstructions(*pair, count=count))
+    assert mosaic.shape == (57, 29 * shown - 1)
+    for row, originals in zip((mosaic[:28], mosaic[29:]), pair, strict=True):
+        np.testing.assert_array_equal(row[:, -28:], originals[shown - 1].reshape(28, 28))
 
 
 def test_features_are_columns_of_the_weights_on_a_map_symmetric_about_0():
@@ -60,16 +79,16 @@ def test_every_loss_term_is_a_curve_of_its_own_on_a_log_axis():
     assert ax.get_yscale() == "log" and ax.get_xlabel() == "epoch"
 
 
-def test_a_term_has_one_colour_whatever_stands_beside_it_and_on_the_playground_too():
-    import live_pictures
-
+def test_a_term_has_one_look_whatever_stands_beside_it():
     for terms in (["sse"], ["loss", "sse"], ["loss", "sse", "l2", "kl"], ["loss", "sse", "l1"]):
         history = {term: [2.0 + number, 1.0] for number, term in enumerate(terms)}
-        lines = helpers.plot_loss_terms(history).lines
-        drawn = {line.get_label(): line.get_color() for line in lines}
-        assert len(set(drawn.values())) == len(terms)
-        for name, color, _ in live_pictures.TERMS.values():
-            assert drawn.get(name, color) == color
+        looks = {line.get_label(): line for line in helpers.plot_loss_terms(history).lines}
+        assert set(looks) == {TERMS[term].label for term in terms}
+        assert len({line.get_color() for line in looks.values()}) == len(terms)
+        for term in terms:
+            line = looks[TERMS[term].label]
+            assert line.get_color() == TERMS[term].color
+            assert line.is_dashed() == bool(TERMS[term].dashes)
 
 
 def test_a_loss_of_one_term_is_drawn_once():
@@ -108,38 +127,53 @@ def test_drawing_goes_on_the_axes_that_are_given():
 @pytest.fixture
 def results(tmp_path, monkeypatch):
     path = tmp_path / "results.csv"
-    columns = ["setting", "seed", *helpers.SCORECARD_COLUMNS]
+    columns = ["setting", "seed", *SCORECARD]
     rows = [
         ["MSE", 0, 1.0, 0.5, 100, 0, 70.0, 86.0, 9],
         ["MSE", 1, 2.0, 0.5, 102, 1, 72.0, 88.0, 9],
     ]
     rows += [["pixels", 0, "", "", "", "", 75.0, 88.0, ""]]
     path.write_text("\n".join(",".join(map(str, row)) for row in [columns, *rows]))
-    monkeypatch.setattr(helpers, "RESULTS", path)
+    monkeypatch.setattr(tables, "DATA", tmp_path)
 
 
 def test_scorecard_shows_earlier_models_as_mean_and_sd_and_this_run_as_it_is(results):
     live = {"mine": {"sse_test": 12.346, "probe_10": 82.06, "seconds": None}}
     table = helpers.scorecard(live, "digits", earlier=["pixels", "MSE"])
-    assert list(table.index.str.strip()) == ["pixels", "MSE", "mine"]
-    assert table.loc["MSE", "test SSE"] == "1.50 ± 0.71"
-    assert table.loc["MSE", "mean ρ̂"] == "0.500"
-    assert table.loc["MSE", "measured on"] == "MNIST, n = 2"
-    assert table.loc["pixels", "test SSE"] == "–"
-    mine = table.iloc[-1]
-    assert mine["test SSE"] == "12.35"
-    assert mine["measured on"] == "digits, this run" and mine["seconds to train"] == "–"
+    assert list(table.index) == [
+        ("pixels", "MNIST, n = 1"),
+        ("MSE", "MNIST, n = 2"),
+        ("mine", "digits, this run"),
+    ]
+    assert list(table.index.names) == ["model", "measured on"]
+    earlier, mine = table.loc[("MSE", "MNIST, n = 2")], table.loc[("mine", "digits, this run")]
+    assert earlier["test SSE"] == "1.50 ± 0.71" and earlier["mean ρ̂"] == "0.500"
+    assert earlier["seconds to train"] == "–", "side by side: not how long a reader waits"
+    assert table.loc["pixels", "test SSE"].item() == "–"
+    assert mine["test SSE"] == "12.35" and mine["seconds to train"] == "–"
 
 
-def test_a_spread_that_would_round_to_0_is_shown_with_one_digit_more():
-    assert helpers._mean_and_sd(np.array([1.660, 1.666]), 2) == "1.663 ± 0.004"
-    assert helpers._mean_and_sd(np.array([1.60, 1.70]), 2) == "1.65 ± 0.07"
-    assert helpers._mean_and_sd(np.array([52.9, 52.9]), 2) == "52.90"
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ((1.660, 1.666), "1.663 ± 0.004"),  # a spread that would round to 0 gets one digit more
+        ((1.60, 1.70), "1.65 ± 0.07"),
+        ((52.9, 52.9), "52.90"),
+    ],
+)
+def test_the_spread_is_shown_with_as_many_digits_as_it_needs(values, text, tmp_path, monkeypatch):
+    rows = [",".join(["MSE", str(value), *"00000", ""]) for value in values]
+    (tmp_path / "results.csv").write_text("\n".join([",".join(["setting", *SCORECARD]), *rows]))
+    monkeypatch.setattr(tables, "DATA", tmp_path)
+    assert helpers.scorecard({}, "MNIST", earlier=["MSE"])["test SSE"].tolist() == [text]
 
 
-def test_a_model_trained_now_stands_beside_its_earlier_runs(results):
+def test_a_model_trained_now_stands_beside_its_earlier_runs_and_is_told_apart(results):
     table = helpers.scorecard({"MSE": {"sse_test": 3.0}}, "MNIST", earlier=["MSE"])
-    assert list(table["test SSE"]) == ["1.50 ± 0.71", "3.00"]
+    assert table.loc["MSE", "test SSE"].to_dict() == {
+        "MNIST, n = 2": "1.50 ± 0.71",
+        "MNIST, this run": "3.00",
+    }
 
 
 def test_scorecard_says_which_setting_is_missing(results):

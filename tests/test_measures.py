@@ -5,13 +5,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import measures
+from sparse_autoencoder import KLSparsity, build_autoencoder, keras, measures
+from sparse_autoencoder.modern import TopK
 
 LABELS = np.repeat([0, 1, 2], [20, 30, 25])
 
 
 def clouds(n, noise, seed=0):
-    """n points in 10 dimensions around one of two centres, and which of the two."""
+    """So many points in 10 dimensions around one of two centres, and which of the two."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, n)
     return labels[:, None] * np.eye(10)[0] + noise * rng.normal(size=(n, 10)), labels
@@ -38,11 +39,15 @@ def test_mean_activation_is_of_each_unit_over_the_images():
     assert measures.mean_activation(code).tolist() == [0.25, 1, 0.25]
 
 
+ABOVE_HALF = [[0.5, 0.501, 0.9], [0.1, 0.5, 0.2], [0.6, 0.7, 0.8]]
+ABOVE_0 = [[0, 0.001, 3], [0, 0, 0], [0.4, 0, -0.1]]
+
+
 @pytest.mark.parametrize(
     ("activation", "code", "active"),
     [
-        ("sigmoid", [[0.5, 0.501, 0.9], [0.1, 0.5, 0.2], [0.6, 0.7, 0.8]], [2, 0, 3]),
-        ("relu", [[0, 0.001, 3], [0, 0, 0], [0.4, 0, 0]], [2, 0, 1]),
+        *[(name, ABOVE_HALF, [2, 0, 3]) for name in ("sigmoid", "hard_sigmoid", "softmax")],
+        *[(name, ABOVE_0, [2, 0, 2]) for name in ("relu", "linear", "softplus", "tanh", "gelu")],
     ],
 )
 def test_a_unit_is_active_above_the_threshold_and_not_at_it(activation, code, active):
@@ -53,17 +58,32 @@ def test_a_unit_is_active_above_the_threshold_and_not_at_it(activation, code, ac
     ("activation", "code", "dead"),
     [
         ("sigmoid", [[0.1, 0.101, 0, 0.9], [0.05, 0, 0, 0.9]], [True, False, True, False]),
+        ("hard_sigmoid", [[0.1, 0.101, 0, 0.9], [0.05, 0, 0, 0.9]], [True, False, True, False]),
         ("relu", [[0, 0, 0.001, 5], [0, 1, 0, 5]], [True, False, False, False]),
+        ("tanh", [[0, 0, -0.001, 1], [0, 1, 0, 1]], [True, False, False, False]),
     ],
 )
 def test_a_unit_is_dead_at_the_threshold_and_not_above_it(activation, code, dead):
     assert measures.dead_units(np.array(code), activation).tolist() == dead
 
 
-def test_units_are_taken_for_sigmoid_units_unless_told():
+def test_what_counts_as_active_is_read_off_the_model():
     code = np.array([[0.05, 0.3, 0.7]])
-    assert measures.active_units(code).tolist() == [1]
-    assert measures.dead_units(code).tolist() == [True, False, False]
+    for activation, sparsity, active, dead in [
+        ("sigmoid", KLSparsity(0.1, 1), 1, [True, False, False]),
+        ("hard_sigmoid", None, 1, [True, False, False]),
+        ("relu", None, 3, [False] * 3),
+        ("linear", TopK(2), 3, [False] * 3),
+        ("tanh", None, 3, [False] * 3),
+    ]:
+        model = build_autoencoder(3, activation, sparsity=sparsity, pixels=4)
+        assert measures.active_units(code, model).tolist() == [active]
+        assert measures.dead_units(code, model).tolist() == dead
+    foreign = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "relu", name="encoder")])
+    assert measures.active_units(code, foreign).tolist() == [3]
+    for measure in (measures.active_units, measures.dead_units):
+        with pytest.raises(TypeError):
+            measure(code)  # nothing is guessed
 
 
 # ---------------------------------------------------------------------- draws of labels
@@ -159,31 +179,61 @@ def test_the_probe_asks_for_no_more_labels_than_there_are():
 # ---------------------------------------------------------------------- scorecard
 
 
-def scored(**kwargs):
-    """A row for classes easily told apart, whose code is the distance from 0."""
+def two_clouds():
+    """Images of classes easily told apart."""
     (x_train, y_train), (x_test, y_test) = clouds(240, 0.02), clouds(50, 0.02, seed=1)
-    data = SimpleNamespace(x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
-    return measures.score(data, np.abs, **kwargs), x_test
+    return SimpleNamespace(x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
 
 
-def test_a_row_of_the_scorecard_measures_the_test_images():
-    row, x_test = scored(reconstruct=np.zeros_like, activation="relu", seconds=3)
+@pytest.mark.parametrize("activation", ["sigmoid", "relu"])
+def test_a_row_of_the_scorecard_measures_the_test_images(activation):
+    data, model = two_clouds(), build_autoencoder(10, activation, pixels=10)
+    model.encoder.kernel.assign(np.eye(10))
+    row = measures.score(data, model, seconds=3)
+    code, images = model.encode(data.x_test).numpy(), data.x_test
     assert row == {
         "seconds": 3,
-        "sse_test": pytest.approx((x_test**2).sum() / 50),
-        "mean_activation": pytest.approx(np.abs(x_test).sum() / 500),
-        "active_units": 10,
+        "sse_test": pytest.approx(np.square(images - model(images)).sum() / 50, rel=1e-5),
+        "mean_activation": pytest.approx(code.sum() / 500, rel=1e-5),
+        "active_units": pytest.approx((code > {"sigmoid": 0.5, "relu": 0}[activation]).sum() / 50),
         "dead_units": 0,
         "probe_10": 100,
         "probe_100": 100,
     }
-    row, x_test = scored()
-    assert row["active_units"] == pytest.approx((x_test[:, 0] > 0.5).mean())
+
+
+def test_another_code_of_a_model_can_be_scored():
+    data, model = two_clouds(), build_autoencoder(3, pixels=10)
+    row = measures.score(data, model, encode=np.abs)
+    assert row["mean_activation"] == pytest.approx(np.abs(data.x_test).mean())
+    assert row["active_units"] == pytest.approx((data.x_test[:, 0] > 0.5).mean())
     assert row["dead_units"] == 9
 
 
 def test_features_that_are_no_code_have_no_units_to_count():
-    assert set(scored(activation=None)[0]) == {"seconds", "probe_10", "probe_100"}
+    row = measures.score(two_clouds(), encode=np.asarray)
+    assert row == {"seconds": None, "probe_10": 100, "probe_100": 100}
+
+
+def test_the_seed_decides_the_probe_of_the_scorecard():
+    (x_train, y_train), (x_test, y_test) = clouds(240, 0.5), clouds(300, 0.5, seed=1)
+    data = SimpleNamespace(x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    rows = [measures.score(data, encode=np.asarray, seed=seed) for seed in (1, 1, 2)]
+    assert rows[0] == rows[1] != rows[2]
+    for labels_per_class, draws in ((10, 3), (100, 1)):
+        expected = measures.linear_probe(
+            x_train, y_train, x_test, y_test, labels_per_class, draws, seed=1
+        )
+        assert rows[0][f"probe_{labels_per_class}"] == pytest.approx(100 * expected.mean())
+
+
+def test_the_probe_on_all_labels_chooses_c_on_the_validation_images():
+    features, labels = clouds(200, noise=0.5)
+    held_out = clouds(300, noise=0.5, seed=1)
+    choices = (1e-4, 0.1, 10)
+    chosen = measures.fit_probe_to_all(features, labels, *held_out, choices).score(*held_out)
+    each = [measures.fit_probe_to_all(features, labels, *held_out, [c]) for c in choices]
+    assert chosen == max(probe.score(*held_out) for probe in each)
 
 
 def test_unexplained_variance_is_1_for_the_mean_image_and_0_for_the_images():
@@ -200,11 +250,11 @@ def test_size_tells_by_which_factor_images_come_back_about_the_mean():
     images = rng.random((400, 12))
     mean = images.mean(axis=0)
     for factor in (0.7, 1, 1.3):
-        drawn = mean + factor * (images - mean)
-        assert measures.size_of_reconstructions(images, drawn) == pytest.approx(factor)
+        scaled = mean + factor * (images - mean)
+        assert measures.size_of_reconstructions(images, scaled) == pytest.approx(factor)
     # The best scale, found by trying: it undoes the size where the error is no mere scale.
-    drawn = mean + 0.8 * (images - mean) + 0.05 * rng.normal(size=images.shape)
-    gamma = measures.size_of_reconstructions(images, drawn)
+    blurred = mean + 0.8 * (images - mean) + 0.05 * rng.normal(size=images.shape)
+    gamma = measures.size_of_reconstructions(images, blurred)
     tries = np.linspace(0.5, 1.5, 1001)
-    errors = [np.square(images - mean - (drawn - mean) / g).sum() for g in tries]
+    errors = [np.square(images - mean - (blurred - mean) / g).sum() for g in tries]
     assert tries[np.argmin(errors)] == pytest.approx(gamma, abs=2e-3)

@@ -1,0 +1,96 @@
+"""Every quantity once, and the words and grids that sliders, plots and tables take from there."""
+
+import re
+
+import pytest
+
+from sparse_autoencoder import modern
+from sparse_autoencoder.model import KLSparsity, L1Sparsity, L2Penalty
+from sparse_autoencoder.vocabulary import HYPERPARAMETERS, PRESETS, SCORECARD, TERMS, value_in_words
+
+SWITCHES = {"beta", "lam1", "lam2", "lam0"}  # strengths, which 0 switches off
+
+
+@pytest.mark.parametrize("key", HYPERPARAMETERS)
+def test_a_sliders_grid_rises_within_the_range(key):
+    hyperparameter = HYPERPARAMETERS[key]
+    assert list(hyperparameter.grid) == sorted(set(hyperparameter.grid))
+    for value in hyperparameter.grid:
+        hyperparameter.check(key, value)
+    assert (0 in hyperparameter.grid) == (key in SWITCHES | {"theta"})
+
+
+def test_the_layers_have_the_hyperparameters_of_the_vocabulary():
+    layers = [KLSparsity(0.1, 1), L1Sparsity(1), L2Penalty(1), modern.TopK(3), modern.JumpReLU(1)]
+    keys = [key for layer in layers for key in layer.hyperparameters]
+    assert sorted(keys) == sorted(set(HYPERPARAMETERS) - {"learning_rate", "hidden_units"})
+    for layer in layers:
+        for key, variable in layer.hyperparameters.items():
+            assert variable is getattr(layer, re.sub(r"^lam\d$", "lam", key))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("rho", 0, "between 0 and 1, both excluded"),
+        ("rho", 1, "between 0 and 1, both excluded"),
+        ("beta", -0.1, "finite and 0 or more"),
+        ("lam2", float("inf"), "finite and 0 or more"),
+        ("k", 0.5, "finite and 1 or more"),
+        ("lam1", float("nan"), "finite and 0 or more"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_in_one_sentence(key, value, allowed):
+    name = HYPERPARAMETERS[key].name
+    with pytest.raises(ValueError) as error:
+        HYPERPARAMETERS[key].check(key, value)
+    assert str(error.value) == f"The {name} {key} is {value:g}, but it must be {allowed}."
+
+
+def test_the_ends_of_a_range_belong_to_it_unless_excluded():
+    HYPERPARAMETERS["beta"].check("beta", 0)
+    HYPERPARAMETERS["k"].check("k", 1)
+    HYPERPARAMETERS["rho"].check("rho", 1e-9)
+
+
+def test_terms_are_told_apart_by_colour_and_by_dashes():
+    looks = {key: (term.color, term.dashes) for key, term in TERMS.items()}
+    assert looks.pop("l0") == looks["l1"]  # no model has both
+    assert len({color for color, _ in looks.values()}) == len(looks)
+    assert len({dashes for _, dashes in looks.values()}) == len(looks)
+    assert len({term.label for term in TERMS.values()}) == len(TERMS)
+    assert TERMS["sse"].linestyle == "-" and TERMS["kl"].linestyle == (0, TERMS["kl"].dashes)
+
+
+def test_labels_name_symbol_and_quantity_once():
+    assert HYPERPARAMETERS["beta"].label == "β, KL strength"
+    assert HYPERPARAMETERS["learning_rate"].label == "learning rate"
+    assert {key: HYPERPARAMETERS[key].symbol for key in ("rho", "lam1", "lam2", "lam0")} == {
+        "rho": "ρ",
+        "lam1": "λ₁",
+        "lam2": "λ₂",
+        "lam0": "λ₀",
+    }
+    assert len({measure.label for measure in SCORECARD.values()}) == len(SCORECARD)
+
+
+def test_presets_are_other_peoples_values_in_the_courses_units():
+    assert PRESETS["the source's settings"] == {
+        "learning_rate": 1e-4,
+        "rho": 0.15,
+        "beta": 0.5,
+        "lam2": 0.01,
+        "lam1": pytest.approx(0.001 / 196),  # a mean over 196 units
+    }
+    # UFLDL halves the SSE: β = 3 and λ = 0.003 there.
+    assert PRESETS["UFLDL's settings"] == {"rho": 0.1, "beta": 2 * 3, "lam2": 2 * 0.003}
+
+
+def test_0_is_off():
+    assert [value_in_words(value) for value in (0, 0.0, 0.003, 1, 20.0)] == [
+        "off",
+        "off",
+        "0.003",
+        "1",
+        "20",
+    ]

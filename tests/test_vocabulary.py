@@ -29,30 +29,6 @@ def test_the_layers_have_the_hyperparameters_of_the_vocabulary():
             assert variable is getattr(layer, re.sub(r"^lam\d$", "lam", key))
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "allowed"),
-    [
-        ("rho", 0, "between 0 and 1, both excluded"),
-        ("rho", 1, "between 0 and 1, both excluded"),
-        ("beta", -0.1, "finite and 0 or more"),
-        ("lam2", float("inf"), "finite and 0 or more"),
-        ("k", 0.5, "finite and 1 or more"),
-        ("lam1", float("nan"), "finite and 0 or more"),
-    ],
-)
-def test_a_value_out_of_range_is_refused_in_one_sentence(key, value, allowed):
-    name = HYPERPARAMETERS[key].name
-    with pytest.raises(ValueError) as error:
-        HYPERPARAMETERS[key].check(key, value)
-    assert str(error.value) == f"The {name} {key} is {value:g}, but it must be {allowed}."
-
-
-def test_the_ends_of_a_range_belong_to_it_unless_excluded():
-    HYPERPARAMETERS["beta"].check("beta", 0)
-    HYPERPARAMETERS["k"].check("k", 1)
-    HYPERPARAMETERS["rho"].check("rho", 1e-9)
-
-
 def test_terms_are_told_apart_by_colour_and_by_dashes():
     looks = {key: (term.color, term.dashes) for key, term in TERMS.items()}
     assert looks.pop("l0") == looks["l1"]  # no model has both
@@ -65,12 +41,8 @@ def test_terms_are_told_apart_by_colour_and_by_dashes():
 def test_labels_name_symbol_and_quantity_once():
     assert HYPERPARAMETERS["beta"].label == "β, KL strength"
     assert HYPERPARAMETERS["learning_rate"].label == "learning rate"
-    assert {key: HYPERPARAMETERS[key].symbol for key in ("rho", "lam1", "lam2", "lam0")} == {
-        "rho": "ρ",
-        "lam1": "λ₁",
-        "lam2": "λ₂",
-        "lam0": "λ₀",
-    }
+    symbols = [HYPERPARAMETERS[key].symbol for key in ("rho", "lam1", "lam2", "lam0")]
+    assert symbols == ["ρ", "λ₁", "λ₂", "λ₀"]
     assert len({measure.label for measure in SCORECARD.values()}) == len(SCORECARD)
 
 
@@ -87,10 +59,4 @@ def test_presets_are_other_peoples_values_in_the_courses_units():
 
 
 def test_0_is_off():
-    assert [value_in_words(value) for value in (0, 0.0, 0.003, 1, 20.0)] == [
-        "off",
-        "off",
-        "0.003",
-        "1",
-        "20",
-    ]
+    assert [value_in_words(value) for value in (0, 0.003, 20.0)] == ["off", "0.003", "20"]

@@ -1,29 +1,34 @@
 """What the tests of the playground share: small models, and a way to its widgets."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from sparse_autoencoder import KLSparsity, L1Sparsity, build_autoencoder, keras, modern, tf
 
-UNITS = 30
+UNITS, PIXELS = 30, 196
 
 
 def sequential(activation="sigmoid"):
     layers = [
-        keras.Input((784,)),
+        keras.Input((PIXELS,)),
         keras.layers.Dense(UNITS, activation=activation, name="encoder"),
-        keras.layers.Dense(784, activation="sigmoid", name="decoder"),
+        keras.layers.Dense(PIXELS, activation="sigmoid", name="decoder"),
     ]
     return keras.Sequential(layers)
 
 
 def linear(sparsity, **how):
-    return build_autoencoder(UNITS, "linear", "linear", sparsity=sparsity, **how)
+    return build_autoencoder(UNITS, "linear", "linear", sparsity=sparsity, pixels=PIXELS, **how)
 
 
 MAKERS = {
-    "kl": lambda: build_autoencoder(UNITS, sparsity=KLSparsity(0.1, 0.5), lam2=0.001),
+    "kl": lambda: build_autoencoder(
+        UNITS, sparsity=KLSparsity(0.1, 0.5), lam2=0.001, pixels=PIXELS
+    ),
     "relu": lambda: build_autoencoder(
-        UNITS, activation="relu", sparsity=L1Sparsity(0.1), lam2=0.001
+        UNITS, activation="relu", sparsity=L1Sparsity(0.1), lam2=0.001, pixels=PIXELS
     ),
     "sequential": sequential,
     "topk": lambda: linear(modern.TopK(5), unit_norm=True),
@@ -37,6 +42,17 @@ MAKERS = {
 def make():
     """Makes a small model of a kind, a name in MAKERS."""
     return lambda kind="kl": MAKERS[kind]()
+
+
+@pytest.fixture(scope="session")
+def small(digits):
+    """The digits with every other row and column alone, 14 × 14 pixels: quick to train on."""
+    parts = {name: getattr(digits, name) for name in ("x_train", "x_validation", "x_test")}
+    halved = {
+        name: np.ascontiguousarray(x.reshape(-1, 28, 28)[:, ::2, ::2]).reshape(-1, PIXELS)
+        for name, x in parts.items()
+    }
+    return replace(digits, image_shape=(14, 14), **halved)
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ MODERN = ["topk", "jumprelu", "gated", "reviving"]
 
 
 @pytest.fixture(scope="module")
-def compiled(make, digits):
+def compiled(make, small):
     """One engine for many tests, since compiling takes seconds."""
-    return LiveTraining(make(), digits)
+    return LiveTraining(make(), small)
 
 
 @pytest.fixture
@@ -53,22 +53,22 @@ def assert_trains_like_keras(training, model, images, steps=10):
 
 
 @pytest.mark.parametrize("kind", ["relu", "sequential"])
-def test_it_trains_like_keras_fit_on_the_same_batches(kind, make, digits, eagerly):
-    training = LiveTraining(make(kind), digits, learning_rate=1e-3)
-    assert_trains_like_keras(training, make(kind), digits.x_train)
+def test_it_trains_like_keras_fit_on_the_same_batches(kind, make, small, eagerly):
+    training = LiveTraining(make(kind), small, learning_rate=1e-3)
+    assert_trains_like_keras(training, make(kind), small.x_train)
 
 
-def test_compiled_it_trains_like_keras_too(training, make, digits):
-    assert_trains_like_keras(training, make(), digits.x_train)
+def test_compiled_it_trains_like_keras_too(training, make, small):
+    assert_trains_like_keras(training, make(), small.x_train)
 
 
 @pytest.mark.parametrize("kind", MODERN)
-def test_todays_models_train_change_and_start_again(kind, make, digits):
-    training = LiveTraining(make(kind), digits)
+def test_todays_models_train_change_and_start_again(kind, make, small):
+    training = LiveTraining(make(kind), small)
     before = training.hyperparameters
     names = {"topk": ["k"], "reviving": ["k"], "jumprelu": ["lam0", "theta"], "gated": ["lam1"]}
     assert list(before) == ["learning_rate", *names[kind]]
-    assert_trains_like_keras(training, make(kind), digits.x_train)
+    assert_trains_like_keras(training, make(kind), small.x_train)
     trained = weights(training)
     for name in names[kind]:
         training.set(**{name: 2})
@@ -84,8 +84,8 @@ def test_todays_models_train_change_and_start_again(kind, make, digits):
         assert same(weights(training), trained)
 
 
-def test_a_pass_takes_every_image_once(training, digits):
-    per_pass = len(digits.x_train) // 128
+def test_a_pass_takes_every_image_once(training, small):
+    per_pass = len(small.x_train) // 128
     first = np.concatenate([training.batch(step) for step in range(per_pass)])
     second = np.concatenate([training.batch(per_pass + step) for step in range(per_pass)])
     assert len(np.unique(first)) == per_pass * 128
@@ -124,7 +124,7 @@ def test_a_change_is_not_compiled_again(training):
     assert training.times_compiled == 1
 
 
-def test_the_model_and_the_lessons_random_numbers_are_left_alone(make, digits, eagerly):
+def test_the_model_and_the_lessons_random_numbers_are_left_alone(make, small, eagerly):
     keras.utils.set_random_seed(7)
     model = make()
     model.compile(loss="mse")
@@ -134,14 +134,14 @@ def test_the_model_and_the_lessons_random_numbers_are_left_alone(make, digits, e
 
     keras.utils.set_random_seed(7)
     make()
-    LiveTraining(model, digits).train(2)
+    LiveTraining(model, small).train(2)
     assert random.getstate() == random_state and same([np.random.get_state()[1]], [numpy_state])
     assert same(build_autoencoder(5).get_weights(), expected)
     assert same([value.numpy() for value in model.variables], before)
     assert model.loss == "mse"
 
 
-def test_the_start_depends_on_the_seed_alone(training, make, digits):
+def test_the_start_depends_on_the_seed_alone(training, make, small):
     training.reset(seed=3)
     start = weights(training)
     assert np.ptp(start[0]) > 0.1 and not np.any(start[1])
@@ -153,11 +153,11 @@ def test_the_start_depends_on_the_seed_alone(training, make, digits):
     model = make()
     for variable in model.trainable_variables:  # trained or not
         variable.assign(0 * variable)
-    assert same(weights(LiveTraining(model, digits, seed=3)), start)
+    assert same(weights(LiveTraining(model, small, seed=3)), start)
 
 
-def test_a_start_of_its_own_is_come_back_to(make, digits, eagerly):
-    training = LiveTraining(make("topk"), digits, start=modern.start_tied)
+def test_a_start_of_its_own_is_come_back_to(make, small, eagerly):
+    training = LiveTraining(make("topk"), small, start=modern.start_tied)
     first = weights(training)
     np.testing.assert_array_equal(first[0], first[2].T)
     training.train(2)
@@ -198,10 +198,10 @@ def test_moves_between_two_steps_leave_one_mark(training):
     assert training.marks == [(3, "beta", 5), (3, "rho", 0.3)]
 
 
-def test_figures_are_those_of_numpy(training, digits):
+def test_figures_are_those_of_numpy(training, small):
     training.train(30)
     figures = training.measure()
-    x = digits.x_validation[:SHOWN].astype(np.float64)
+    x = small.x_validation[:SHOWN].astype(np.float64)
     W1, b1, W2, b2 = (w.astype(np.float64) for w in weights(training))
     h = 1 / (1 + np.exp(-(x @ W1 + b1)))
     y = 1 / (1 + np.exp(-(h @ W2 + b2)))
@@ -272,27 +272,27 @@ def test_what_happens_aside_leaves_no_trace(training):
     assert same(weights(training), after)
 
 
-def test_fewer_images_than_a_batch(make, digits, eagerly):
-    few = replace(digits, x_train=digits.x_train[:50], y_train=digits.y_train[:50])
+def test_fewer_images_than_a_batch(make, small, eagerly):
+    few = replace(small, x_train=small.x_train[:50], y_train=small.y_train[:50])
     training = LiveTraining(make(), few)
     training.train(3)
     assert training.measure()["epoch"] == 3
 
 
-def test_models_that_do_not_fit_are_refused(digits):
-    nameless = keras.Sequential([keras.Input((784,)), keras.layers.Dense(784, name="only")])
+def test_models_that_do_not_fit_are_refused(small):
+    nameless = keras.Sequential([keras.Input((196,)), keras.layers.Dense(196, name="only")])
     with pytest.raises(ValueError, match="layer named \"encoder\".*'only'"):
-        LiveTraining(nameless, digits)
-    with pytest.raises(ValueError, match="100 pixels, but these have 784"):
-        LiveTraining(build_autoencoder(pixels=100), digits)
+        LiveTraining(nameless, small)
+    with pytest.raises(ValueError, match="100 pixels, but these have 196"):
+        LiveTraining(build_autoencoder(pixels=100), small)
 
 
 BETWEEN = ["sigmoid", "hard_sigmoid", "softmax"]
 
 
 @pytest.mark.parametrize("activation", [*BETWEEN, "tanh", "elu", "softplus", "relu", "linear"])
-def test_any_activation_can_be_counted(activation, digits, eagerly):
-    training = LiveTraining(build_autoencoder(12, activation=activation), digits)
+def test_any_activation_can_be_counted(activation, small, eagerly):
+    training = LiveTraining(build_autoencoder(12, activation=activation, pixels=196), small)
     training.train(2)
     figures, histogram = training.measure(), training.histogram
     active = np.abs(training.code) > (0.5 if activation in BETWEEN else 0)

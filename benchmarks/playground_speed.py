@@ -18,24 +18,21 @@ from statistics import median
 import nbformat
 import psutil
 from playwright.sync_api import sync_playwright
-from run import README, machine, table, write
+from report import machine, table, write
 from tqdm import trange
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-from tools import lab_browser  # noqa: E402
-
-BEGIN = "<!-- written by playground_speed.py: begin -->"
-END = BEGIN.replace("begin", "end")
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "browser"))
+import lab_browser  # noqa: E402
 
 # As in lesson 03, where models have been trained before the playground's cell is run.
 SETUP = """
 from sparse_autoencoder import KLSparsity, build_autoencoder, train
 import matplotlib.pyplot as plt
 import helpers
-data = helpers.load_mnist("mnist")
+data = helpers.load_images("mnist")
 model = build_autoencoder(sparsity=KLSparsity(0.05, 3), lam2=0.003)
 train(model, data.x_train, data.x_validation, epochs=1, progress=False)
-from playground import Playground
+from sparse_autoencoder.playground import Playground
 """
 PLAY = """
 playground = Playground(model, data, sliders=("rho", "beta", "lam2"), idle_minutes=60)
@@ -43,7 +40,7 @@ playground
 """
 PLAIN = """
 import os, time
-from live_training import LiveTraining
+from sparse_autoencoder.playground.engine import LiveTraining
 if "plain" not in globals():
     plain = LiveTraining(model, data)
     plain.train(64)
@@ -58,7 +55,7 @@ COUNT_PICTURES = """() => {
         'load', () => window.pictures++);
 }"""
 EXPLORE = """
-from sweep_explorer import SweepExplorer
+from sparse_autoencoder.playground import SweepExplorer
 SweepExplorer(sliders=("rho", "beta"), activation="sigmoid", lam2=0.003)
 """
 # From the key to the moment at which a picture with the new setting stands on the page.
@@ -196,7 +193,7 @@ def main():
     text = f"{measured_on}\n\n" + table(["what", "goal", "median", "from–to"], rows)
     print(text)
     if options.minutes >= 10:
-        write(README, text, (BEGIN, END))
+        write(text, "playground_speed.py")
 
 
 def row(what, goal, values, digits):

@@ -40,7 +40,7 @@ sweep: dev ## trains the grid behind data/sweep.csv; on a Dask cluster: SCHEDULE
 	$(PY) -m sparse_autoencoder.studies sweep $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 bench: ## compares the speed with other libraries, installed into .venv-bench
 	@"$(PYTHON)" tools/make_environment.py .venv-bench requirements.txt benchmarks/requirements.txt
-	.venv-bench/bin/python benchmarks/run.py
+	.venv-bench/bin/python benchmarks/training_speed.py
 bench-playground: dev ## measures the playground in a real browser (12 minutes)
 	$(PY) benchmarks/playground_speed.py
 

@@ -231,6 +231,12 @@ class TestForReal:
             course.stamp.write_text(json.dumps(json.loads(stamp) | {change: "other"}))
         assert course.is_distrusted()
 
+    def test_tests_add_what_they_need_and_keep_what_lessons_have(self, course):
+        course.set_up("dev")
+        assert course.has("extra") and course.has("ipykernel") and course.trace.exists()
+        course.write("while_building.py", "raise SystemExit('built once more')")
+        course.set_up()  # lessons need nothing that is not there
+
     def test_a_moved_environment_is_made_anew_by_its_own_python(self, course):
         course.trace.touch()
         home = course.folder.rename(course.folder.with_name("moved"))
@@ -239,9 +245,3 @@ class TestForReal:
             assert done.returncode == 0 and not (home / ".venv" / "trace").exists()
         finally:
             home.rename(course.folder)
-
-    def test_tests_add_what_they_need_and_keep_what_lessons_have(self, course):
-        course.set_up("dev")
-        assert course.has("extra") and course.has("ipykernel")
-        course.write("while_building.py", "raise SystemExit('built once more')")
-        course.set_up()  # lessons need nothing that is not there

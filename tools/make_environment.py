@@ -1,8 +1,7 @@
-"""Makes an environment: python3 tools/make_environment.py .venv requirements.txt
+"""Makes an environment, or updates it: `python3 tools/make_environment.py .venv requirements.txt`.
 
-Its stamp goes before anything changes, comes back after everything else, and says where, with which
-Python and from which files it was made: what is half-made, for whatever reason, is never trusted.
-(Pythons too old for the course must be able to read this file, so that they can say so.)
+Its stamp goes before anything changes and comes back last, with where, by which Python and from
+what it was made: what is half-made is never trusted. (Old Pythons must be able to read this file.)
 """
 
 import contextlib
@@ -29,7 +28,7 @@ def set_up(environment, *requirements):
         made = json.loads(stamp.read_text("utf-8"))
     trusted = made == dict(made, **place)
     names = sorted({"pyproject.toml", *requirements, *(made["files"] if trusted else ())})
-    files = {name: Path(name).read_text("utf-8") for name in names}
+    files = {name: Path(name).read_text("utf-8") for name in names if os.path.exists(name)}
     if trusted and made["files"] == files:
         return
     stamp.unlink(missing_ok=True)
@@ -39,7 +38,8 @@ def set_up(environment, *requirements):
         print(f"Making the environment {environment}: about 3 minutes and 3 GB.", flush=True)
         subprocess.check_call([sys.executable, "-m", "venv", "--clear", environment])
     pip = [environment + "/bin/python", "-m", "pip", "--disable-pip-version-check", "install"]
-    subprocess.check_call([*pip, *(f"-r{name}" for name in names if name.endswith(".txt"))])
+    pip += ["--quiet"] * trusted  # an update takes moments
+    subprocess.check_call([*pip, *(f"-r{name}" for name in files if name.endswith(".txt"))])
     # The course itself goes last, built by what is there by now: pinned, and without a network.
     subprocess.check_call([*pip, "--quiet", "--no-build-isolation", "--editable=."])
     for kernel in Path(environment).glob("share/jupyter/kernels/python3/kernel.json"):

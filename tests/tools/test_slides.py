@@ -120,15 +120,14 @@ def test_a_deck_shows_what_the_source_marks_and_nothing_else(tmp_path):
 def test_a_deck_is_one_file_with_notes_and_descriptions_and_without_rubble(decks):
     assert list(decks) == STEMS
     for stem, file in decks.items():
+        source = lessons.read(lessons.SOURCES / f"{stem}.md")
         deck = BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
         assert not deck.select("link, script[src], iframe")
         assert len(deck.select("aside.notes")) >= len(deck.select("section")) / 2
         for image in deck.select("section img"):
             assert image["src"].startswith("data:image/png;base64,")
             assert len(image["alt"]) > 40 and not image["alt"].startswith("No description")
-        marked = [
-            c for c in lessons.read(lessons.SOURCES / f"{stem}.md").cells if "code" in c.metadata
-        ]
+        marked = [cell for cell in source.cells if "code" in cell.metadata]
         assert len(deck.select(".source")) == len(marked)
         assert deck.select("section table"), "the scorecard"
         for notes in deck.select("aside.notes"):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, needs_mnist, rows_of
 from PIL import Image
+from sklearn.linear_model import LogisticRegression
 
 from sparse_autoencoder import measures, modern, studies, tables
 from sparse_autoencoder.studies import __main__, models, runs, settings
@@ -102,7 +103,7 @@ def no_training(monkeypatch):
     """Models stay as they were built, probes score a half; gives the calls of fit."""
     calls = []
 
-    def fit(model, setting, images, validation_images=None, *, seed):
+    def fit(model, setting, images, validation_images=(), *, seed, **others):
         calls.append((setting, len(images), len(validation_images), seed))
         return SimpleNamespace(seconds=7.0)
 
@@ -132,6 +133,33 @@ def test_a_setting_of_few_images_sees_only_those_and_has_no_probe(digits, no_tra
     (row,) = functions.results(setting, 2, digits)
     assert no_training == [(setting, 500, 297, 2)]
     assert row["sse_train"] != row["sse_validation"] and "probe_10" not in row
+
+
+@pytest.mark.filterwarnings("ignore:lbfgs failed")
+@pytest.mark.parametrize(
+    "name, setting, count",
+    [
+        ("learning_curve", studies.BASELINES["pixels"], 7),
+        ("learning_curve", {"hidden_units": 20}, 7),
+        ("initialisation", {}, 6),
+        ("initialisation", None, 6),
+        ("modern", studies.variant_setting("JumpReLU", 0.1, hidden_units=20), 1),
+        ("k_sparse", {"k": 3, "hidden_units": 30, "epochs": 2}, 1),
+    ],
+)
+def test_rows_have_the_columns_of_their_table(
+    name, setting, count, digits, no_training, monkeypatch
+):
+    def quick_probe(features, labels, *others):
+        return LogisticRegression(max_iter=5).fit(features[:300], labels[:300])
+
+    monkeypatch.setattr(measures, "fit_probe_to_all", quick_probe)
+    monkeypatch.setattr(measures, "draw_labels", lambda *arguments: np.arange(100))
+    monkeypatch.setattr(functions, "fit_classifier", lambda model, *arguments: model)
+    rows = getattr(functions, name)(setting, 0, digits)
+    assert len(rows) == count
+    assert all(row.keys() == {*studies.TABLES[name].columns} for row in rows)
+    assert len(no_training) == (setting not in (None, studies.BASELINES["pixels"]))
 
 
 def test_training_follows_the_setting(monkeypatch, digits):

@@ -19,6 +19,26 @@ needs_mnist = pytest.mark.skipif(
     not (ROOT / "data" / "mnist.npz").exists(), reason="needs data/mnist.npz"
 )
 
+PARTS = {"mnist", "browser", "publish", "nbgrader", "setup"}
+ASTRAY = pytest.StashKey()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Remember which slow tests are in no part of `make test-all`, and which others are in one."""
+    marks = {item.nodeid: {mark.name for mark in item.iter_markers()} for item in items}
+    config.stash[ASTRAY] = [
+        test
+        for test, names in marks.items()
+        if ("slow" in names) != bool(names & PARTS) or ("ci" in names and "slow" not in names)
+    ]
+
+
+@pytest.fixture
+def tests_in_no_part(request):
+    """The ids of the tests that `make test` and `make test-all` would run never, or twice."""
+    return request.config.stash[ASTRAY]
+
 
 @pytest.fixture(scope="session")
 def digits():

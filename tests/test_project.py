@@ -170,6 +170,19 @@ def test_hooks_run_what_the_project_has():
         assert command[:2] == ["-m", "ruff"] or (ROOT / command[0]).is_file()
 
 
+def test_every_slow_test_is_in_a_part_of_make_test_all(tests_in_no_part):
+    assert tests_in_no_part == []
+
+
+def test_every_part_has_a_target():
+    markers = PYPROJECT["tool"]["pytest"]["ini_options"]["markers"]
+    parts = {marker.split(":")[0] for marker in markers} - {"slow", "ci"}
+    targets = {f"test-{part}".replace("mnist", "lessons") for part in parts}
+    everything, *parts = re.findall(r"^((?:test-\S+ ?)+):(.*?) ##", read("Makefile"), re.M)
+    assert everything[0] == "test-all" and set(everything[1].split()) == targets | {"test"}
+    assert set(parts[0][0].split()) == targets | {"test-ci"}
+
+
 PAGES = ["README.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "CHANGELOG.md", "data/README.md"]
 PAGES += ["teaching/README.md", "benchmarks/README.md", "notebooks/solutions/README.md"]
 

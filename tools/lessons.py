@@ -2,16 +2,12 @@
 
     python tools/lessons.py                  # every lesson
     python tools/lessons.py 03_kl_sparsity   # one of them
+    python tools/lessons.py --again          # also where no code of the notebook was changed
     python tools/lessons.py --check          # writes nothing: are sources and notebooks in step?
 
-notebooks/NN_name.ipynb has the exercises as stubs, notebooks/solutions/NN_name_solutions.ipynb
-answers them. Where no code was changed the old outputs stay and nothing is executed; `--again`
-executes all the same, after a change of the package. A notebook is written only when it ran to its
-end, so a failure leaves the old one as it was.
-
-A cell's place is said by its tags in the source: `slide` and `notes` belong to the slides alone;
-`solutions`, `mistake` and `worked` stand only in the worked answers, which begin with what the
-lesson calls ex-…; `answer` loses what is between BEGIN and END SOLUTION on its way to the lesson.
+notebooks/NN_name.ipynb has the exercises as stubs; solutions/NN_name_solutions.ipynb answers them,
+mentions mistakes and shows results. Where a notebook's code is unchanged its outputs stay, and
+nothing is executed. A notebook is written only when it ran to its end.
 """
 
 import argparse
@@ -30,14 +26,12 @@ from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 SOURCES, NOTEBOOKS = ROOT / "lessons", ROOT / "notebooks"
-METADATA = {
-    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {"name": "python"},
-}
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+METADATA = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
 ON_SLIDES = {"slide", "notes"}
-ONLY_ANSWERS = {"solutions", "mistake", "worked"}
+ONLY_IN_SOLUTIONS = {"solutions", "mistake", "worked"}
+OF_THE_SOURCE = {"solutions", "answer", "check"}  # tags that no notebook needs
 ANSWER = re.compile(r"^([ ]*)### BEGIN SOLUTION\n.*?### END SOLUTION", re.M | re.S)
-HIDDEN = re.compile(r"\n### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS", re.S)
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 PEAK_MEMORY = "import resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
 
@@ -51,190 +45,155 @@ def read(path):
     """A source as a notebook: each cell with its id, and its metadata as written in the file."""
     notebook = jupytext.read(path, fmt="md:myst")
     for number, cell in enumerate(notebook.cells):
-        cell.id = cell.metadata.get("id", f"unnamed-{number}")
+        cell.id = cell.metadata.get("id", f"no-id-{number}")
     return notebook
 
 
-def lesson(source):
-    """What is handed out: the lesson with its exercises as stubs, without outputs."""
-    kept = [c for c in source.cells if not tags(c) & (ON_SLIDES | ONLY_ANSWERS)]
-    cells = [_cell(c, HIDDEN.sub("", ANSWER.sub(r"\1...", c.source))) for c in kept]
-    for cell, marked in zip(cells, kept, strict=True):
-        if "slide" in marked.metadata:
-            cell.metadata["slideshow"] = {"slide_type": marked.metadata["slide"]}
-    return new_notebook(cells=cells, metadata=METADATA)
-
-
-def solutions(source):
-    """The exercises with answers, mistakes and results, ready for nbgrader, without outputs.
-
-    Returns:
-        a NotebookNode; None where the source has no exercises.
-    """
-    kept = [c for c in source.cells if "solutions" in tags(c) or c.id.startswith("ex-")]
-    cells = [_cell(c, c.source) for c in kept]
-    for cell, marked in zip(cells, kept, strict=True):
-        if kind := tags(marked) & {"answer", "check"}:
-            cell.metadata["nbgrader"] = {
-                "grade": kind == {"check"},
-                "grade_id": cell.id,
-                "locked": kind == {"check"},
-                "schema_version": 3,
-                "solution": kind == {"answer"},
-                "task": False,
-            }
-            if kind == {"check"}:
-                cell.metadata.nbgrader["points"] = marked.metadata["points"]
-    return new_notebook(cells=cells, metadata=METADATA) if cells else None
-
-
 def tags(cell):
+    """The tags of a cell, as a set."""
     return set(cell.metadata.get("tags", []))
 
 
-def _cell(cell, source):
-    """A cell of a notebook made from one of a source: no outputs, and only what Jupyter knows."""
-    metadata = {key: cell.metadata[key] for key in ("alt",) if key in cell.metadata}
-    kept = [t for t in cell.metadata.get("tags", []) if t not in {"answer", "check", "solutions"}]
-    if kept:
-        metadata["tags"] = kept
-    make = new_code_cell if cell.cell_type == "code" else new_markdown_cell
-    return make(source, id=cell.id, metadata=metadata)
-
-
-def notebooks(path):
-    """The notebooks that a source makes: path → NotebookNode without outputs."""
-    source = read(path)
-    made = {
-        NOTEBOOKS / f"{path.stem}.ipynb": lesson(source),
-        NOTEBOOKS / "solutions" / f"{path.stem}_solutions.ipynb": solutions(source),
-    }
-    return {path: notebook for path, notebook in made.items() if notebook}
-
-
-def code_of(notebook):
+def code_cells(notebook):
+    """The cells of a notebook that run, in order."""
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def lesson(source):
+    """The notebook that is handed out, answers replaced by dots; without outputs."""
+    notebook = new_notebook(metadata=METADATA)
+    for cell in source.cells:
+        if not tags(cell) & (ON_SLIDES | ONLY_IN_SOLUTIONS):
+            made = _cell(cell, ANSWER.sub(r"\1...", cell.source))
+            if "slide" in cell.metadata:
+                made.metadata["slideshow"] = {"slide_type": cell.metadata["slide"]}
+            notebook.cells.append(made)
+    return notebook
+
+
+def solutions(source):
+    """The exercises with all that belongs to them, ready for nbgrader; without outputs."""
+    notebook = new_notebook(metadata=METADATA)
+    for cell in source.cells:
+        if "solutions" in tags(cell) or cell.id.startswith("ex-"):
+            made = _cell(cell, cell.source)
+            if tags(cell) & {"answer", "check"}:
+                check = "check" in tags(cell)
+                facts = dict(grade=check, locked=check, solution=not check, task=False)
+                facts |= {"points": cell.metadata["points"]} if check else {}
+                made.metadata["nbgrader"] = facts | {"grade_id": cell.id, "schema_version": 3}
+            notebook.cells.append(made)
+    return notebook
+
+
+def _cell(cell, code):
+    metadata = {key: cell.metadata[key] for key in ("alt",) if key in cell.metadata}
+    if kept := [tag for tag in cell.metadata.get("tags", []) if tag not in OF_THE_SOURCE]:
+        metadata["tags"] = kept
+    make = new_code_cell if cell.cell_type == "code" else new_markdown_cell
+    return make(code, id=cell.id, metadata=metadata)
+
+
+def notebooks(path):
+    """What a source makes: path of a notebook → the notebook, without outputs."""
+    source = read(path)
+    made = {NOTEBOOKS / f"{path.stem}.ipynb": lesson(source)}
+    made[NOTEBOOKS / "solutions" / f"{path.stem}_solutions.ipynb"] = solutions(source)
+    return {path: notebook for path, notebook in made.items() if notebook.cells}
+
+
 def differences(notebook, committed):
-    """The ids of cells that are not the same in both, outputs aside; those that one lacks too."""
+    """The ids of cells that are new, gone, moved or changed, outputs aside."""
     facts = [
-        {c.id: (i, c.cell_type, c.source, c.metadata) for i, c in enumerate(n.cells)}
+        {cell.id: (i, cell.cell_type, cell.source, cell.metadata) for i, cell in enumerate(n.cells)}
         for n in (notebook, committed)
     ]
-    names = [*facts[0], *(name for name in facts[1] if name not in facts[0])]
-    return [name for name in names if facts[0].get(name) != facts[1].get(name)]
+    return [name for name in facts[0] | facts[1] if facts[0].get(name) != facts[1].get(name)]
 
 
 def keep_outputs(notebook, committed):
-    """Give a notebook the outputs of the committed one, if all their code is the same.
-
-    Returns:
-        bool: whether it is.
-    """
-    new, old = code_of(notebook), code_of(committed)
-    if [cell.source for cell in new] != [cell.source for cell in old]:
-        return False
-    for cell, before in zip(new, old, strict=True):
+    """Give a notebook the outputs of another with the same code; returns whether it has."""
+    cells, old = code_cells(notebook), code_cells(committed)
+    same = [cell.source for cell in cells] == [cell.source for cell in old]
+    for cell, before in zip(cells, old, strict=True) if same else ():
         cell.outputs, cell.execution_count = before.outputs, before.execution_count
-    return True
+    return same
 
 
-def execute(notebook, parameters=None, timeout=1800):
+def execute(notebook, parameters=None):
     """Run a notebook in a fresh kernel, with its outputs cleaned; returns it.
 
     Args:
         notebook: a NotebookNode; changed in place.
         parameters: name → value, set in the cell tagged "parameters" for this run alone.
-        timeout: seconds that a cell may take.
 
     Raises:
-        RuntimeError: a cell failed; the message has its id.
+        RuntimeError: it stopped; the message has the cell's id and the error.
     """
     asked = "".join(f"\n{name} = {value!r}" for name, value in (parameters or {}).items())
-    marked = [cell for cell in notebook.cells if "parameters" in tags(cell)]
-    running = []
-    client = NotebookClient(
-        notebook,
-        timeout=timeout,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(NOTEBOOKS)}},
-        record_timing=False,
-        coalesce_streams=True,
-        on_cell_start=lambda cell, cell_index: running.append(cell.id),
-    )
-    for cell in marked:
-        cell.source += asked
+    for cell in notebook.cells:
+        cell.source += asked if "parameters" in tags(cell) else ""
+    here, begun = {"metadata": {"path": str(NOTEBOOKS)}}, []
+    client = NotebookClient(notebook, timeout=1800, resources=here)
+    client.record_timing, client.coalesce_streams = False, True
+    client.on_cell_start = lambda cell, cell_index: begun.append(cell.id)
     try:
         client.execute()
-    except Exception as error:  # a failing cell, a dead kernel, too long a wait
-        raise RuntimeError(f"cell {(running or ['?'])[-1]!r} stopped with {error}") from error
-    for cell in marked:
+    except Exception as error:  # a cell's own, a kernel that died, or too long a wait
+        raise RuntimeError(f"It stopped in cell {begun[-1:]} with this:\n{error}") from error
+    for cell in code_cells(notebook):
         cell.source = cell.source.removesuffix(asked)
-    for cell in code_of(notebook):
         cell.outputs = [clean(o) for o in cell.outputs if WIDGET_VIEW not in o.get("data", {})]
-    notebook.metadata = nbformat.from_dict(METADATA)
+    notebook.metadata = nbformat.from_dict(METADATA)  # no widgets' states
     return notebook
 
 
 def clean(output):
-    """An output without foreign metadata and progress-bar debris, its picture in 256 colours."""
+    """An output without a progress bar's earlier states, and its picture in 256 colours."""
     output.get("metadata", {}).clear()
-    if output.output_type == "stream":
-        output.text = last_states(output.text)
-    elif "image/png" in output.get("data", {}):
-        picture = Image.open(io.BytesIO(base64.b64decode(output.data["image/png"])))
-        file = io.BytesIO()
-        picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
-            file, "PNG", optimize=True
-        )
+    if output.output_type == "stream":  # of a line that was rewritten, the last state
+        lines = [line.rstrip("\r").rsplit("\r", 1)[-1].rstrip() for line in output.text.split("\n")]
+        output.text = re.sub(r"\n{2,}\Z", "\n", "\n".join(lines))
+    if png := output.get("data", {}).get("image/png"):
+        file, picture = io.BytesIO(), Image.open(io.BytesIO(base64.b64decode(png)))
+        picture.convert("RGB").quantize(256).save(file, "PNG", optimize=True)
         output.data["image/png"] = base64.b64encode(file.getvalue()).decode("ascii")
     return output
 
 
-def last_states(text):
-    """What a terminal would show: of a line that was rewritten, the last state."""
-    lines = [line.rstrip("\r").rsplit("\r", 1)[-1].rstrip() for line in text.split("\n")]
-    return re.sub(r"\n{2,}\Z", "\n", "\n".join(lines))
-
-
-def make(path, notebook, again):
-    """Write a notebook, executed where that is needed; prints what it took."""
-    start, report = time.perf_counter(), "no code was changed, so its outputs stay"
-    if again or not (path.exists() and keep_outputs(notebook, nbformat.read(path, as_version=4))):
+def make(path, notebook, committed, again=False):
+    """Write a notebook, executed where its code is new or `again` asks for it; returns a report."""
+    if not again and keep_outputs(notebook, committed):
+        report = "same code, so the outputs stay"
+    else:
+        start = time.perf_counter()
         notebook.cells.append(new_code_cell(PEAK_MEMORY))
         execute(notebook)
         megabytes = int(notebook.cells.pop().outputs[0].text) / 1024
-        seconds = time.perf_counter() - start
-        report = f"{seconds:.0f} s, the kernel took up to {megabytes:,.0f} MB"
+        report = f"{time.perf_counter() - start:.0f} s, up to {megabytes:,.0f} MB"
     nbformat.write(notebook, path)
-    print(f"{path.name}: {report}; the file has {path.stat().st_size / 1000:.0f} KB", flush=True)
+    return f"{path.name}: {report}; the file has {path.stat().st_size / 1000:.0f} KB"
 
 
 def main():
+    """Make what the command line asks for, or say in a sentence why not."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("lessons", nargs="*", help="such as 03_kl_sparsity; default: all")
     parser.add_argument("--again", action="store_true", help="execute unchanged code as well")
-    parser.add_argument("--check", action="store_true", help="write nothing: are all in step?")
-    arguments = parser.parse_args()
-    paths = [SOURCES / f"{Path(name).stem}.md" for name in arguments.lessons] or sources()
-    for path in paths:
-        if not path.exists():
-            sys.exit(f"There is no {path.name} in lessons/: name one, such as 01_mse_baseline.")
-        for target, notebook in notebooks(path).items():
-            if arguments.check:
-                there = target.exists()
-                found = differences(notebook, nbformat.read(target, 4)) if there else ["all of it"]
-                if found:
-                    sys.exit(
-                        f"{target.name} is not what lessons/{path.name} says: "
-                        f"{', '.join(found)}. Run `make lessons`."
-                    )
-                continue
+    parser.add_argument("--check", action="store_true", help="write nothing; are all in step?")
+    wanted = parser.parse_args()
+    for source in [SOURCES / f"{Path(name).stem}.md" for name in wanted.lessons] or sources():
+        if not source.exists():
+            sys.exit(f"There is no {source.name} in lessons/: name one, such as 01_mse_baseline.")
+        for path, notebook in notebooks(source).items():
+            committed = nbformat.read(path, 4) if path.exists() else new_notebook()
             try:
-                make(target, notebook, arguments.again)
+                if not wanted.check:
+                    print(make(path, notebook, committed, wanted.again), flush=True)
+                elif changed := differences(notebook, committed):
+                    sys.exit(f"{path.name} is behind {source.name} in {changed}: `make lessons`.")
             except RuntimeError as error:
-                sys.exit(f"{target.name} was left as it was: {error}")
+                sys.exit(f"{path.name} was left as it was. {error}")
 
 
 if __name__ == "__main__":

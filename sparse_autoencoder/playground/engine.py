@@ -183,13 +183,17 @@ class LiveTraining:
         return self._order[place * self.batch_size :][: self.batch_size]
 
     def _take_steps(self, rows, count):
-        for i in tf.range(count):
+        def take(i):
             images = tf.gather(self._images, rows[i])
             with tf.GradientTape() as tape:
                 loss = ops.mean(sse(images, self.model(images, training=True)))
                 loss += sum(self.model.losses)
             gradients = tape.gradient(loss, self.model.trainable_variables)
             self.model.optimizer.apply(gradients, self.model.trainable_variables)
+            return (i + 1,)
+
+        # A tf.range would be compiled again, for a second, for every other number of steps.
+        tf.while_loop(lambda i: i < count, take, (0,))
 
     def measure(self):
         """The figures of this moment, on validation images; they are also put on the curves.

@@ -65,12 +65,13 @@ def eagerly():
 
 @pytest.fixture(scope="session")
 def find():
-    """Finds the widget of a panel that has a CSS class, or whose HTML has it."""
+    """Finds the widget of a panel that has a CSS class, or whose HTML has an element with it."""
 
-    def search(widget, name):
-        if name in widget._dom_classes or f'class="{name}"' in str(getattr(widget, "value", "")):
+    def search(widget, name, html=False):
+        value = getattr(widget, "value", "")
+        if f'class="{name}"' in str(value) if html else name in widget._dom_classes:
             return widget
-        found = (search(child, name) for child in getattr(widget, "children", ()))
+        found = (search(child, name, html) for child in getattr(widget, "children", ()))
         return next(filter(None, found), None)
 
     return search

@@ -93,11 +93,8 @@ def test_a_draw_has_as_many_labels_of_each_class_and_no_row_twice():
     rows = measures.draw_labels(LABELS, 12, seed=0)
     assert np.bincount(LABELS[rows]).tolist() == [12, 12, 12]
     assert len(np.unique(rows)) == 36
-
-
-def test_a_draw_may_take_a_whole_class():
-    rows = measures.draw_labels(LABELS, 20, seed=0)
-    assert set(range(20)) <= set(rows.tolist())
+    whole_class = measures.draw_labels(LABELS, 20, seed=0)
+    assert set(range(20)) <= set(whole_class.tolist())
 
 
 def test_the_seed_alone_decides_the_draw():
@@ -111,6 +108,8 @@ def test_the_seed_alone_decides_the_draw():
 def test_asking_for_more_labels_than_a_class_has_says_how_many_there_are():
     with pytest.raises(ValueError, match="^21 labels per class .* only 20 images: ask for fewer"):
         measures.draw_labels(LABELS, 21, seed=0)
+    with pytest.raises(ValueError, match="ask for fewer"):
+        measures.linear_probe(LABELS[:, None], LABELS, LABELS[:, None], LABELS, 21)
 
 
 # ---------------------------------------------------------------------- linear probe
@@ -168,12 +167,6 @@ def test_every_draw_has_labels_of_its_own_and_more_draws_keep_the_first():
     assert accuracies.shape == (5,) and len(np.unique(accuracies)) > 1
     fewer = measures.linear_probe(features, labels, features, labels, 4, draws=1)
     assert fewer == accuracies[:1]
-
-
-def test_the_probe_asks_for_no_more_labels_than_there_are():
-    features, labels = clouds(20, noise=0.1)
-    with pytest.raises(ValueError, match="ask for fewer"):
-        measures.linear_probe(features, labels, features, labels, 15)
 
 
 # ---------------------------------------------------------------------- scorecard

@@ -105,7 +105,7 @@ def _map(path, arrays=None):
     made_from = [stat.st_size, stat.st_mtime_ns] if stat else [0, 0]  # 0: no folder took it
     pages = None if arrays is None else _pages(arrays, made_from)
     for folder in (path.parent, Path(pooch.os_cache("sparse-autoencoder-course"))):
-        file = folder / f"{path.stem}.pages.npy"
+        file = folder / f"{path.stem}.pages.npy"  # another name, if ever it holds something else
         with suppress(Exception):  # what a foreign file may raise cannot be foreseen
             if arrays is not None:
                 _save(file, lambda opened: np.save(opened, pages))

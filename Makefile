@@ -25,8 +25,8 @@ test-all: test test-lessons test-browser test-publish test-nbgrader test-setup #
 test-lessons test-browser test-publish test-nbgrader test-setup test-ci: dev ## runs a part of the slow tests
 	$(PY) -m pytest -m $(patsubst lessons,mnist,$(@:test-%=%))
 
-lessons: dev ## makes the notebooks from lessons/; one: LESSON=01_mse_baseline
-	$(PY) tools/lessons.py $(LESSON)
+lessons: dev ## makes the notebooks from lessons/; one: LESSON=01_mse_baseline; executes all: AGAIN=1
+	$(PY) tools/lessons.py $(LESSON) $(if $(AGAIN),--again)
 slides: dev ## makes a deck of slides of every lesson, in build/slides
 	$(PY) -m tools.slides
 site: dev ## makes pages to read of every lesson, in build/site

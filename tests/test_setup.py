@@ -152,16 +152,24 @@ def test_wrong_python(bare, version):
     assert f"needs Python 3.10 to 3.13; this is 3.{version[1]}. Install one, or name" in said
 
 
+OLD = """#!/bin/sh
+PYTHONPATH=disturbance exec "{}" "$@"
+"""
+
+
 def test_the_first_python_that_fits_is_used(bare):
-    bare.write("python3", "#!/bin/sh\nexit 1").chmod(0o755)
+    bare.disturb("import sys; sys.version_info = (3, 8, 0)")
+    del bare.environ["PYTHONPATH"]
+    bare.write("python3", OLD.format(sys.executable)).chmod(0o755)
     bare.write("python3.13", "#!/bin/sh\n[ $1 = -c ] || echo chosen for $2").chmod(0o755)
     assert "chosen for .venv" in bare.set_up()
 
 
 def test_the_python_that_was_asked_for_must_fit(bare):
-    bare.write("old", "#!/bin/sh\nPYTHONPATH=disturbance exec python3 $@").chmod(0o755)
-    bare.disturb("import sys; sys.version_info = (3, 8)")
+    bare.disturb("import sys; sys.version_info = (3, 8, 0)")
     bare.environ["PYTHON"] = "./old"
+    del bare.environ["PYTHONPATH"]
+    bare.write("old", OLD.format(sys.executable)).chmod(0o755)
     assert "this is 3.8" in bare.set_up(succeeds=False)
 
 

@@ -173,10 +173,11 @@ def test_training_follows_the_setting(monkeypatch, digits):
         assert tied == (variant != "KLD")
         assert given.get("learning_rate", 3e-3) == (3e-3 if variant == "KLD" else 1e-3)
         assert given["callbacks"] == [] and (given["seed"], given["epochs"]) == (3, 6)
-    sigmoid = {"activation": "hard_sigmoid", "tied_start": True, "learning_rate": 0.01}
-    model = studies.build({"hidden_units": 20, **sigmoid})
-    assert studies.fit(model, sigmoid, digits.x_train)["learning_rate"] == 0.01
-    assert np.allclose(model.encoder.kernel, np.transpose(model.decoder.kernel))
+    for activation, tied in (("hard_sigmoid", True), ("sigmoid", True), ("linear", False)):
+        setting = {"activation": activation, "tied_start": tied, "learning_rate": 0.01}
+        model = studies.build(setting)
+        assert studies.fit(model, setting, digits.x_train)["learning_rate"] == 0.01
+        assert np.allclose(model.encoder.kernel, np.transpose(model.decoder.kernel)) == tied
     annealed = settings.REVIVALS["TopK 25, annealed"]
     (anneal,) = studies.fit(studies.build(annealed), annealed, digits.x_train)["callbacks"]
     assert isinstance(anneal, modern.Anneal) and anneal.get_config()["course"] == [200, 112.5, 25]

@@ -62,10 +62,10 @@ def same_start():
     plt.close("all")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def page():
     """A page of headless Chromium, which remembers all that it asked for."""
-    from tools import lab_browser
+    from tests.browser import lab_browser
 
     if lab_browser.CHROMIUM is None:
         pytest.skip(lab_browser.NO_CHROMIUM)

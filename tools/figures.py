@@ -105,7 +105,7 @@ def broken():
 
 def recording(width=720, colors=80):
     """The playground while β goes down to "off" and up again, as the README's moving picture."""
-    from tools import lab_browser
+    from tests.browser import lab_browser
 
     frames = []
     with tempfile.TemporaryDirectory() as folder:

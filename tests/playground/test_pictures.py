@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sparse_autoencoder import pngs
 from sparse_autoencoder.playground import pictures
 from sparse_autoencoder.tables import DATA
 from sparse_autoencoder.vocabulary import TERMS, VERMILION
@@ -39,7 +40,7 @@ def test_the_recording_in_the_readme_is_small_and_moves():
 def test_features_are_red_where_positive_and_blue_where_negative():
     weights = np.zeros((4, 3))
     weights[0], weights[3] = 5.0, -5.0
-    picture = Image.open(io.BytesIO(pictures.features_png(weights, 2, (2, 2), scale=2)))
+    picture = Image.open(io.BytesIO(pngs.features_png(weights, 2, (2, 2), scale=2)))
     assert picture.size == (10, 10)  # two tiles and the gap between them, twice as large
     pixels = np.asarray(picture.convert("RGB")).astype(int)
     red, blue, nothing = pixels[0, 0], pixels[3, 3], pixels[0, 3]
@@ -47,7 +48,7 @@ def test_features_are_red_where_positive_and_blue_where_negative():
 
 
 def test_images_are_gray_and_what_lies_outside_is_cut_off():
-    picture = Image.open(io.BytesIO(pictures.images_png(np.array([[0, 1, 2, -1.0]]), 1, (2, 2))))
+    picture = Image.open(io.BytesIO(pngs.images_png(np.array([[0, 1, 2, -1.0]]), 1, (2, 2))))
     assert np.asarray(picture).tolist() == [[0, 255], [255, 0]]
 
 

@@ -22,7 +22,7 @@ NO_CHROMIUM = (
     "and Ubuntu, or any package that puts `chromium` on the PATH."
 )
 FLAGS = [
-    "--no-sandbox",  # Chromium refuses to start as root with it
+    "--no-sandbox",  # as root, Chromium refuses to start with its sandbox
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -45,6 +45,7 @@ def jupyterlab(folder, kernel_python=sys.executable, theme="JupyterLab Light"):
     """Serve a folder with JupyterLab on 127.0.0.1; gives the address.
 
     Args:
+        folder: of the notebooks.
         kernel_python: of the environment that notebooks run in.
         theme: as in JupyterLab's settings; the other one is "JupyterLab Dark".
     """
@@ -137,7 +138,7 @@ class Lab:
                 urllib.request.urlopen(urllib.request.Request(gone, method="DELETE"))
 
     def kernel(self, action):
-        """ "interrupt" or "restart" the kernel, as the menu does."""
+        """Do to the kernel what the menu does: "interrupt" or "restart" it."""
         with urllib.request.urlopen(f"{self.address}/api/kernels") as answer:
             (kernel,) = json.load(answer)
         url = f"{self.address}/api/kernels/{kernel['id']}/{action}"

@@ -1,25 +1,20 @@
-"""The playground in real JupyterLab, in Debian's Chromium: what a reader does to it."""
+"""The panels in real JupyterLab, in Debian's Chromium: what a reader does to them."""
 
 import re
-import subprocess
-import sys
-import sysconfig
-from pathlib import Path
 
 import nbformat
 import pytest
 
-from tools import lab_browser
-from tools.lab_browser import Lab
+from tests.browser import lab_browser
+from tests.browser.lab_browser import Lab
 
-if lab_browser.CHROMIUM is None:
-    pytest.skip(lab_browser.NO_CHROMIUM, allow_module_level=True)
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 SETUP = """
 import helpers
 from sparse_autoencoder import KLSparsity, build_autoencoder
-from playground import Playground
-data = helpers.load_mnist("digits")
+from sparse_autoencoder.playground import Playground, ProbeExplorer, SweepExplorer
+data = helpers.load_images("digits")
 model = build_autoencoder(sparsity=KLSparsity(0.1, 0.5), lam2=0.001)
 """
 PLAY = """
@@ -29,49 +24,11 @@ playground
 
 
 EXPLORE = """
-from sweep_explorer import SweepExplorer
 SweepExplorer(sliders=("rho", "beta"), activation="sigmoid", lam2=0.003)
 """
 PROBE = """
-from probe_explorer import ProbeExplorer
 ProbeExplorer({"pixels": lambda x: x, "code": model.encode}, data)
 """
-
-
-@pytest.fixture(scope="module")
-def ipykernel_6(tmp_path_factory):
-    """The Python of this same environment, but with ipykernel 6, which many class rooms have."""
-    folder = tmp_path_factory.mktemp("ipykernel-6")
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    find = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    site = subprocess.run([python, "-c", find], capture_output=True, text=True, check=True).stdout
-    also = [sysconfig.get_path("purelib"), str(Path(__file__).parent.parent)]
-    Path(site.strip(), "course.pth").write_text("\n".join(also))
-    pip = [python, "-m", "pip", "install", "--quiet", "--no-deps", "ipykernel>=6.29,<7"]
-    subprocess.run(pip, check=True)
-    return str(python)
-
-
-@pytest.fixture(scope="module")
-def page():
-    """One page for all tests here, since Playwright runs once at a time in a thread."""
-    with lab_browser.chromium() as page:
-        yield page
-
-
-@pytest.fixture(scope="module", params=[7, pytest.param(6, marks=pytest.mark.slow)])
-def browser(request, page, tmp_path_factory):
-    """Opens notebooks made of the given cells, each in one JupyterLab and one page."""
-    folder = tmp_path_factory.mktemp("notebooks")
-    python = sys.executable if request.param == 7 else request.getfixturevalue("ipykernel_6")
-    with lab_browser.jupyterlab(folder, python) as address:
-
-        def open_notebook(*cells):
-            nbformat.write(lab_browser.notebook(*cells), folder / "play.ipynb")
-            return Lab(page, address, "play.ipynb")
-
-        yield open_notebook
 
 
 @pytest.fixture
@@ -172,6 +129,42 @@ def test_this_is_the_ipykernel_that_was_asked_for(lab, request):
     assert int(version) == request.node.callspec.params["browser"]
 
 
+def test_a_slider_moved_right_before_pause_reaches_the_model(lab):
+    lab.click("train")
+    trains(lab)
+    for beta in (20, 0):
+        lab.press("beta", "End" if beta else "Home")
+        lab.click("train")
+        lab.wait_for_state("paused")
+        lab.until(lambda beta=beta: lab.status()["beta"] == beta)
+        lab.click("train")
+        trains(lab)
+
+
+def test_a_value_off_the_grid_has_a_place_on_the_slider_and_keys_go_on_from_there(lab):
+    evaluate(lab, "playground.set(beta=0.7)")
+    readout = lab.page.locator(".playground-beta .widget-readout")
+    lab.until(lambda: readout.inner_text() == "0.7" and lab.status()["beta"] == 0.7)
+    lab.press("beta")
+    lab.until(lambda: readout.inner_text() == "1" and lab.status()["beta"] == 1)
+
+
+def test_run_again_an_explorer_leaves_no_widget_behind(browser):
+    lab = browser(SETUP, "explorer = " + PROBE.strip() + "\nexplorer", EXPLORE, "")
+    count = """
+    import ipywidgets
+    print(len(ipywidgets.Widget.get_manager_state()["state"]))
+    """
+    lab.run(0)
+    for cell, name in ((1, ".probe"), (2, ".explorer-status")):
+        lab.run(cell)
+        alive = evaluate(lab, count, 3)
+        lab.run(cell)
+        assert evaluate(lab, count, 3) == alive
+        assert lab.page.locator(name).count() == 1
+    lab.close()
+
+
 def test_the_explorers_answer_to_the_keyboard(browser):
     """Lesson 03's explorer of the sweep, and lesson 05's of probes."""
     lab = browser(SETUP, EXPLORE, PROBE)
@@ -199,7 +192,6 @@ def test_the_explorers_answer_to_the_keyboard(browser):
     lab.close()
 
 
-@pytest.mark.slow
 def test_run_again_while_playing(lab):
     lab.click("train")
     trains(lab)
@@ -208,14 +200,16 @@ def test_run_again_while_playing(lab):
     assert lab.status()["step"] == 0
     assert lab.page.locator(lab_browser.STATUS).count() == 1
     assert stands(lab)
-    threads = "import threading; print(sum('_work' in t.name for t in threading.enumerate()))"
+    threads = """
+    import threading
+    print(sum("_work" in thread.name for thread in threading.enumerate()))
+    """
     assert evaluate(lab, threads) == "0"
     lab.click("train")
     trains(lab)
     assert evaluate(lab, threads) == "1"
 
 
-@pytest.mark.slow
 def test_loaded_again_while_playing(lab):
     lab.click("train")
     trains(lab)
@@ -232,7 +226,6 @@ def test_loaded_again_while_playing(lab):
     lab.until(lambda: lab.status()["beta"] > 0.5)
 
 
-@pytest.mark.slow
 def test_run_again_and_then_loaded_again(lab):
     lab.click("train")
     trains(lab)
@@ -248,7 +241,6 @@ def test_run_again_and_then_loaded_again(lab):
     trains(lab)
 
 
-@pytest.mark.slow
 def test_scrolled_away(browser):
     lab = browser(SETUP, PLAY, *["\n" * 60] * 5)
     lab.run(0)
@@ -266,7 +258,6 @@ def test_scrolled_away(browser):
     lab.close()
 
 
-@pytest.mark.slow
 def test_output_cleared(lab):
     lab.click("train")
     trains(lab)
@@ -279,7 +270,6 @@ def test_output_cleared(lab):
     assert evaluate(lab, "print(playground.training.step)") == step
 
 
-@pytest.mark.slow
 def test_interrupted(lab):
     lab.click("train")
     trains(lab)
@@ -292,25 +282,22 @@ def test_interrupted(lab):
     trains(lab)
 
 
-@pytest.mark.slow
 def test_an_answer_of_the_page_that_is_lost_is_asked_for_again(lab):
     """As when an interrupt falls on the very moment in which the kernel reads it."""
     lab.click("train")
     trains(lab)
     lose = """
-    listen = playground._answer.set_state
-    def lose(state):
-        print("lost", state)
-        playground._answer.set_state = listen
-    playground._answer.set_state = lose
+    answer, lost = playground.loop.answer, []
+    def lose(number):
+        lost.append(number)
+        playground.loop.answer = answer
+    playground.loop.answer = lose
     """
-    lab.write(2, lose)
-    lab.run(2)
-    assert evaluate(lab, "print(playground._answer.set_state is listen)", 3) == "True"
+    evaluate(lab, lose)
+    lab.until(lambda: evaluate(lab, "print(len(lost))", 3) == "1")
     trains(lab)
 
 
-@pytest.mark.slow
 def test_kernel_restarted(lab):
     lab.click("train")
     trains(lab)
@@ -324,7 +311,6 @@ def test_kernel_restarted(lab):
     trains(lab)
 
 
-@pytest.mark.slow
 def test_two_playgrounds(lab):
     lab.write(2, PLAY.replace("playground", "second"))
     lab.run(2)
@@ -343,7 +329,6 @@ def test_two_playgrounds(lab):
     trains(lab, 1)
 
 
-@pytest.mark.slow
 def test_a_hundred_quick_moves(lab):
     lab.click("train")
     trains(lab)
@@ -355,23 +340,21 @@ def test_a_hundred_quick_moves(lab):
     assert evaluate(lab, "print(len({s for s, *_ in playground.training.marks}) > 5)") == "True"
 
 
-@pytest.mark.slow
 def test_left_alone_it_pauses_and_says_so(lab):
     lab.click("train")
     trains(lab)
-    evaluate(lab, "import time; playground.clock = lambda: time.monotonic() + 11 * 60")
+    evaluate(lab, "import time; playground.loop.clock = lambda: time.monotonic() + 11 * 60")
     status = lab.wait_for_state("paused")
     assert "nothing was touched for 10 minutes" in status["words"]
     lab.click("train")
     trains(lab)
 
 
-@pytest.mark.slow
 def test_a_page_that_does_not_answer_is_not_trained_for(lab):
     """The browser stands still, as in a computer that sleeps, and comes back."""
     lab.click("train")
     trains(lab)
-    step = "import time; time.sleep({}); print(playground.training.step, playground._state)"
+    step = "import time; time.sleep({}); print(playground.training.step, playground.loop.state)"
     lab.write(2, step.format(4))
     lab.start(2)
     lab.page.evaluate("() => { const end = Date.now() + 9000; while (Date.now() < end); }")
@@ -379,21 +362,20 @@ def test_a_page_that_does_not_answer_is_not_trained_for(lab):
     trains(lab)
 
 
-@pytest.mark.slow
-def test_a_loss_that_is_not_finite_pauses_and_reset_helps(lab):
+def test_after_a_loss_that_is_not_finite_train_is_offered_after_reset(lab):
     evaluate(lab, "playground.set(learning_rate=1e30)")
     lab.click("train")
-    status = lab.wait_for_state("paused")
-    lab.until(lambda: "no longer a finite number" in lab.status()["words"])
-    assert "Reset" in lab.status()["words"], status
+    status = lab.wait_for_state("broken")
+    assert "no longer a finite number" in status["words"] and "Reset" in status["words"]
+    train = lab.page.locator(".playground-train")
+    lab.until(train.is_disabled)
     evaluate(lab, "playground.set(learning_rate=0.003)")
     lab.click("reset")
-    lab.until(lambda: lab.status()["step"] == 0)
+    lab.until(lambda: lab.status()["step"] == 0 and train.is_enabled())
     lab.click("train")
     trains(lab)
 
 
-@pytest.mark.slow
 def test_it_goes_on_after_a_later_cell(lab):
     lab.click("train")
     trains(lab)
@@ -401,7 +383,6 @@ def test_it_goes_on_after_a_later_cell(lab):
     trains(lab)
 
 
-@pytest.mark.slow
 def test_it_is_used_by_keyboard_alone_and_every_control_has_a_name(lab):
     lab.page.locator(".playground-train").focus()
     seen = []
@@ -445,7 +426,6 @@ def contrast(page, selector):
     return (light + 0.05) / (dark + 0.05)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 def test_it_can_be_read_in_the_light_and_in_the_dark_theme(theme, page, tmp_path):
     nbformat.write(lab_browser.notebook(SETUP, PLAY), tmp_path / "play.ipynb")

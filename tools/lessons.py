@@ -5,9 +5,8 @@
     python tools/lessons.py --again          # also where no code of the notebook was changed
     python tools/lessons.py --check          # writes nothing: are sources and notebooks in step?
 
-notebooks/NN_name.ipynb has the exercises as stubs; solutions/NN_name_solutions.ipynb answers them,
-mentions mistakes and shows results. Where a notebook's code is unchanged its outputs stay, and
-nothing is executed. A notebook is written only when it ran to its end.
+notebooks/NN_name.ipynb has the exercises as stubs, solutions/NN_name_solutions.ipynb their answers.
+A notebook whose code is unchanged keeps its outputs; another is written when it ran to its end.
 """
 
 import argparse
@@ -156,16 +155,16 @@ def clean(output):
         output.text = re.sub(r"\n{2,}\Z", "\n", "\n".join(lines))
     if png := output.get("data", {}).get("image/png"):
         file, picture = io.BytesIO(), Image.open(io.BytesIO(base64.b64decode(png)))
-        picture.convert("RGB").quantize(256).save(file, "PNG", optimize=True)
+        picture = picture.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE)  # smallest files
+        picture.save(file, "PNG", optimize=True)
         output.data["image/png"] = base64.b64encode(file.getvalue()).decode("ascii")
     return output
 
 
 def make(path, notebook, committed, again=False):
     """Write a notebook, executed where its code is new or `again` asks for it; returns a report."""
-    if not again and keep_outputs(notebook, committed):
-        report = "same code, so the outputs stay"
-    else:
+    report = "same code, so the outputs stay"
+    if again or not keep_outputs(notebook, committed):
         start = time.perf_counter()
         notebook.cells.append(new_code_cell(PEAK_MEMORY))
         execute(notebook)

@@ -13,6 +13,7 @@ import html
 import ipywidgets as widgets
 import numpy as np
 
+from ..pngs import features_png, images_png
 from ..vocabulary import HYPERPARAMETERS, PRESETS, TERMS, value_in_words
 from . import pictures
 from .controls import WRAP, Panel, Slider, pixels
@@ -163,11 +164,9 @@ class Playground(Panel):
     def draw(self, figures):
         """Send every picture."""
         training = self.training
-        self._features.value = pictures.features_png(
-            training.features[:, :MOST], COLUMNS, self.image_shape
-        )
+        self._features.value = features_png(training.features[:, :MOST], COLUMNS, self.image_shape)
         pairs = [training.shown[:COLUMNS], training.reconstructions[:COLUMNS]]
-        self._images.value = pictures.images_png(np.concatenate(pairs), COLUMNS, self.image_shape)
+        self._images.value = images_png(np.concatenate(pairs), COLUMNS, self.image_shape)
         histogram = training.histogram
         self._plots.value = (  # one message to the browser rather than two
             "<b>The terms of the loss</b>, on a log axis<br>"
@@ -367,12 +366,10 @@ class Playground(Panel):
         unit = self._unit.value
         code = self.training.code[:, unit]
         strongest = np.argsort(-code, kind="stable")[:9]
-        self._unit_feature.value = pictures.features_png(
+        self._unit_feature.value = features_png(
             self.training.features[:, [unit]], 1, self.image_shape, scale=4
         )
-        self._unit_images.value = pictures.images_png(
-            self.training.shown[strongest], 3, self.image_shape
-        )
+        self._unit_images.value = images_png(self.training.shown[strongest], 3, self.image_shape)
         self._unit_caption.value = (
             f'<div data-unit="{unit}">Its feature, and the nine images that<br>excite it most: '
             f"activation {code[strongest[0]]:.2f} to {code[strongest[-1]]:.2f}.<br>"

@@ -1,60 +1,18 @@
-"""The playground's pictures: plain arrays in, PNG bytes or SVG text out, in milliseconds.
+"""The playground's curves and histograms: plain numbers in, SVG text out, in milliseconds.
 
 matplotlib takes ten times as long for a frame, and its state must not be used from a thread.
 """
 
-import functools
 import html
-import io
 import itertools
 import math
 
 import numpy as np
-from PIL import Image
 
-from ..figures import mosaic
 from ..vocabulary import BLUE, GRAY, HYPERPARAMETERS, TERMS, VERMILION, value_in_words
 
 WIDTH = 384  # of an SVG picture, in pixels
 LEFT, RIGHT, TOP, BOTTOM = 46, 62, 18, 34  # margins around its axes
-
-
-def features_png(weights, columns=14, image_shape=(28, 28), scale=1):
-    """Features as a mosaic, red for positive and blue for negative weights; PNG bytes.
-
-    Each feature is divided by its largest weight, as in figures.show_features.
-
-    Args:
-        weights: W1, (pixels, units).
-        columns: features in a row.
-        image_shape: height and width of a feature.
-        scale: how many pixels wide each of its pixels is drawn.
-    """
-    features = weights.T / np.maximum(np.abs(weights).max(axis=0)[:, None], 1e-12)
-    picture = mosaic(features, columns, image_shape)
-    return _png(np.uint8(127.5 * picture + 128), scale, _diverging_palette())
-
-
-def images_png(images, columns, image_shape=(28, 28), scale=1):
-    """Images, (n, pixels) in [0, 1], as a mosaic in gray; PNG bytes."""
-    picture = mosaic(np.clip(images, 0, 1), columns, image_shape, fill=0.5)
-    return _png(np.uint8(255 * picture), scale)
-
-
-def _png(picture, scale, palette=None):
-    image = Image.fromarray(np.kron(picture, np.ones((scale, scale), np.uint8)))
-    if palette:
-        image.putpalette(palette)
-    file = io.BytesIO()
-    image.save(file, "PNG", compress_level=1)
-    return file.getvalue()
-
-
-@functools.cache
-def _diverging_palette():
-    from matplotlib import colormaps
-
-    return np.uint8(255 * colormaps["RdBu_r"](np.arange(256))[:, :3]).tobytes()
 
 
 def curves_svg(history, marks=(), height=210):

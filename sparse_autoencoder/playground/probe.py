@@ -15,8 +15,8 @@ import numpy as np
 
 from .. import measures
 from ..figures import FIGURE_SIZES, show_images
+from ..pngs import images_png
 from .controls import WIDE, Panel, pixels
-from .pictures import images_png
 
 LABELS_PER_CLASS = (1, 2, 3, 5, 10, 20, 30, 50, 100)
 SHOWN = 10  # labelled images of a class, and wrong guesses, that are shown

@@ -26,7 +26,8 @@ with Gradebook("sqlite:///gradebook.db") as book:
         f"{s.student.id} {s.assignment.name}": {
             g.name: [g.auto_score, g.max_score] for n in s.notebooks for g in n.grades
         }
-        for s in book.submissions
+        for a in book.assignments
+        for s in book.assignment_submissions(a.name)
     }))
 """
 pytestmark = [pytest.mark.slow, pytest.mark.nbgrader]

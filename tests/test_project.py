@@ -1,5 +1,6 @@
 """The files that every project has are valid, agree with each other, and know what is there."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -130,6 +131,43 @@ def test_everything_that_a_lesson_imports_is_packaged(tmp_path):
     package = (ROOT / "sparse_autoencoder").rglob("*.*")
     wanted = [str(path.relative_to(ROOT)) for path in package if path.suffix != ".pyc"]
     assert {"helpers.py", *wanted} <= there
+
+
+# ---------------------------------------------------------------- floors
+
+FLOORS = [  # a part of the package imports only from floors below its own
+    {"vocabulary", "figures", "tables", "archives"},
+    {"model", "images", "pngs"},
+    {"training", "modern", "measures"},
+    {"playground", "studies", "checks"},
+]
+
+
+def imports(path):
+    """The full names of the modules that a module of the project imports."""
+    package = path.relative_to(ROOT).with_suffix("").parts
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            origin = [*package[: -node.level], node.module] if node.level else [node.module]
+            for alias in node.names:
+                yield ".".join([*filter(None, origin), alias.name])
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def test_the_package_stands_on_floors():
+    for path in (ROOT / "sparse_autoencoder").rglob("*.py"):
+        part = path.relative_to(ROOT / "sparse_autoencoder").parts[0].removesuffix(".py")
+        below = set()
+        for floor in FLOORS:
+            if part in floor:
+                break
+            below |= floor
+        for name in imports(path):
+            top, *rest = name.split(".")
+            assert top not in ("helpers", "tools", "tests", "benchmarks"), f"{path}: {name}"
+            if top == "sparse_autoencoder":
+                assert {rest[0]} <= below | {part} or part == "__init__", f"{path}: {name}"
 
 
 # ---------------------------------------------------------------- habits

@@ -106,12 +106,8 @@ HYPERPARAMETERS = {
         inclusive=False,
     ),
     "beta": Hyperparameter("β", "KL strength", (0, 0.05, 0.1, 0.2, 0.5, 1, 2, 3, 5, 10, 20)),
-    "lam2": Hyperparameter(
-        "λ₂", "L2 strength", (0, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)
-    ),
-    "lam1": Hyperparameter(
-        "λ₁", "L1 strength", (0, 1e-4, 1e-3, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1)
-    ),
+    "lam2": Hyperparameter("λ₂", "L2 strength", (0, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)),
+    "lam1": Hyperparameter("λ₁", "L1 strength", (0, 1e-4, 1e-3, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1)),
     "k": Hyperparameter("k", "active units", (1, 2, 5, 10, 15, 20, 25, 50, 100, 200), low=1),
     "lam0": Hyperparameter("λ₀", "L0 strength", (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)),
     "theta": Hyperparameter("θ", "threshold", (0, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2)),

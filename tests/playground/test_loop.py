@@ -134,14 +134,15 @@ def test_a_change_while_playing_comes_before_the_next_step(loop, page, training)
 
 
 def test_a_change_while_it_compiles_and_a_pause_are_not_lost(loop, training):
+    paused = threading.Event()
+    loop.sleep = lambda seconds: paused.wait(TIMEOUT)  # the pause comes right after this slice
     training.gate.clear()
     loop.play()
     assert training.begun.wait(TIMEOUT)  # it stands within the first slice, as while compiling
     loop.change("beta", 10)
-    pause = threading.Thread(target=loop.pause)
-    pause.start()
     training.gate.set()
-    pause.join(TIMEOUT)
+    loop.pause()
+    paused.set()
     assert training.hyperparameters["beta"] == 10
     loop.take(1)
     assert training.steps[-1][1]["beta"] == 10

@@ -1,4 +1,4 @@
-"""The playground's pictures: PNG and SVG from plain arrays."""
+"""The playground's pictures: PNG and SVG from plain numbers."""
 
 import io
 import xml.etree.ElementTree as ElementTree

@@ -21,8 +21,8 @@ from playwright.sync_api import sync_playwright
 from report import machine, table, write
 from tqdm import trange
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "browser"))
-import lab_browser  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from tests.browser import lab_browser  # noqa: E402
 
 # As in lesson 03, where models have been trained before the playground's cell is run.
 SETUP = """

@@ -270,8 +270,12 @@ class Playground(Panel):
     def _build_snapshot(self):
         self._old_features, self._old_images = _picture("old-features"), _picture("old-images")
         self._old_caption = widgets.HTML()
-        parts = [self._old_caption, self._old_features, self._old_images]
-        self._snapshot = widgets.VBox(parts, layout={"display": "none"})
+        title = widgets.HTML("<b>Snapshot</b>")
+        parts = [title, self._old_features, self._old_images, self._old_caption]
+        # At the left, else a wide caption would stretch the pictures.
+        self._snapshot = widgets.VBox(
+            parts, layout={"display": "none", "align_items": "flex-start"}
+        )
         self._snapshot.add_class("playground-snapshot")
         return self._snapshot
 
@@ -358,7 +362,7 @@ class Playground(Panel):
             f"{TERMS[term].label} {value:.2f}" for term, value in self.training.terms.items()
         )
         return (
-            f"<b>Snapshot</b> at step {self.figures['step']:,}: {chosen};<br>{terms}, "
+            f"At step {self.figures['step']:,}: {chosen};<br>{terms}, "
             f"{self.figures['active_units']:.1f} active units per image"
         )
 

@@ -161,7 +161,7 @@ def test_a_snapshot_stays_while_it_trains_on(played, slider, status):
     slider("snapshot").value = True
     played.train(3)
     assert slider("old-features").value == picture != slider("features").value
-    assert "<b>Snapshot</b> at step 0: ρ 0.1, β 0.5, λ₂ 0.001;" in status_of(played)
+    assert "At step 0: ρ 0.1, β 0.5, λ₂ 0.001;" in status_of(played)
     assert "SSE " in status_of(played) and "L2 term" in status_of(played)
     box = slider("snapshot")
     assert box.description == "Forget snapshot"

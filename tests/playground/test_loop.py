@@ -285,8 +285,11 @@ def test_after_a_loss_that_is_not_finite_only_a_reset_helps(loop, page, training
     loop.play()
     training.error = FloatingPointError("not finite: press Reset.")
     page.wait_for(lambda: loop.state == "broken")
+    loop.close()  # the thread has ended
     assert page.shown[-1] == ("broken", False, "Paused: not finite: press Reset.")
+    said = len(page.shown)
     loop.play()
+    assert len(page.shown) == said, "nothing was started"
     loop.pause()
     loop.change("beta", 0)
     assert loop.state == "broken" and not loop.playing and training.hyperparameters["beta"] == 0

@@ -527,11 +527,19 @@ def test_worked_answers_run_quickly_by_themselves(source, quick):
     run(lessons.code_cells(lessons.solutions(lessons.read(source))), {})
 
 
-def run_in_full(notebook, source_of_images):
-    """What a notebook shows when a fresh kernel runs it as a reader would."""
-    lessons.execute(notebook, {"SOURCE": source_of_images})
-    assert not [output for output in outputs(notebook) if output.get("name") == "stderr"]
-    return shown(notebook)
+@pytest.fixture
+def run_in_full(monkeypatch):
+    """Runs a notebook in a fresh kernel, on images of a source; gives what it shows."""
+    monkeypatch.delenv("MPLBACKEND")  # of the tests; a kernel shows its figures
+
+    def run_on(notebook, images):
+        lessons.execute(notebook, {"SOURCE": images})
+        assert not [output for output in outputs(notebook) if output.get("name") == "stderr"]
+        for cell in lessons.code_cells(notebook):
+            assert len(pictures(cell)) >= ("alt" in cell.metadata), cell.id
+        return shown(notebook)
+
+    return run_on
 
 
 @pytest.mark.slow
@@ -542,7 +550,7 @@ def run_in_full(notebook, source_of_images):
     ids=stem,
 )
 @needs_mnist
-def test_all_statements_hold_on_mnist(source):
+def test_all_statements_hold_on_mnist(source, run_in_full):
     text = run_in_full(lessons.lesson(lessons.read(source)), "mnist")
     assert "All statements hold." in text
     assert "MNIST, this run" in text
@@ -551,7 +559,7 @@ def test_all_statements_hold_on_mnist(source):
 @pytest.mark.slow
 @pytest.mark.mnist
 @each_lesson
-def test_all_statements_hold_on_the_digits(source):
+def test_all_statements_hold_on_the_digits(source, run_in_full):
     text = run_in_full(lessons.lesson(lessons.read(source)), "digits")
     assert "All statements hold." in text
     assert "digits, this run" in text
@@ -560,7 +568,7 @@ def test_all_statements_hold_on_the_digits(source):
 @pytest.mark.slow
 @pytest.mark.mnist
 @each_lesson
-def test_worked_answers_are_right_on_the_digits(source):
+def test_worked_answers_are_right_on_the_digits(source, run_in_full):
     notebook = lessons.solutions(lessons.read(source))
     run_in_full(notebook, "digits")
     for cell in notebook.cells:

@@ -25,7 +25,8 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_a_reader_runs_lesson_03_and_plays(page, folder):
+def test_a_reader_runs_lesson_03_and_plays(page, folder, monkeypatch):
+    monkeypatch.delenv("MPLBACKEND")  # of the tests; a kernel shows its figures
     with lab_browser.jupyterlab(folder) as address:
         lab = lab_browser.Lab(page, address, "lesson.ipynb")
         try:

@@ -6,11 +6,17 @@ import io
 import itertools
 import os
 import sys
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.pool import ThreadPool
+from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import numpy as np
+import pooch
+import requests
+from tqdm import tqdm
 
 SECONDS_TO_ANSWER = 5  # a host that says nothing for so long is not waited for
 SECONDS_OF_SILENCE = 15  # a download that stands still for so long has failed
@@ -26,17 +32,11 @@ KERAS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 
 @dataclass(frozen=True)
 class Archive:
-    """A data set to download.
-
-    Attributes:
-        name: as ImageData has it.
-        urls: where to get it; an address that ends in / is a folder with the four gzip files.
-        sha256: of each array's bytes, however they were packed, in the order of GZIP_FILES.
-    """
+    """A data set to download."""
 
     name: str
-    urls: tuple[str, ...]
-    sha256: tuple[str, ...]
+    urls: tuple[str, ...]  # an address that ends in / is a folder with the four gzip files
+    sha256: tuple[str, ...]  # of each array's bytes, in the order of GZIP_FILES
 
 
 ARCHIVES = {
@@ -64,36 +64,65 @@ ARCHIVES = {
 
 
 def find(archive, path):
-    """Look for an archive in its file, in gzip files beside it, and on the network.
+    """The uint8 arrays of an archive, from its file, gzip files beside it, or the network.
 
-    Args:
-        archive: an Archive.
-        path: of its file, which need not be there; a damaged one is kept under another name.
-
-    Returns:
-        the arrays, name → uint8, and whether they were read from `path`.
+    What did not come from the file is saved there; a damaged one is kept under another name.
 
     Raises:
-        ConnectionError: it is nowhere to be had; the message says why.
+        ConnectionError: the archive is nowhere to be had; the message says why.
     """
     if os.path.lexists(path):
         try:
-            return decode(archive, [path.read_bytes()]), True
+            return decode(archive, [path.read_bytes()])
         except (OSError, ValueError) as error:
-            print(f"{path} cannot be used ({reason(error)}): {_keep_aside(path)}.")
-    by_hand = [path.with_name(name) for name in GZIP_FILES.values()]
+            asides = (path.with_name(f"{path.name}.damaged-{n}") for n in itertools.count(1))
+            aside = next(name for name in asides if not os.path.lexists(name))
+            with suppress(OSError):
+                path.rename(aside)
+            is_kept = os.path.lexists(aside)
+            done = f"it is kept as {aside.name}" if is_kept else "please remove it yourself"
+            print(f"{path} cannot be used ({reason(error)}): {done}.")
+    arrays, by_hand = None, [path.with_name(name) for name in GZIP_FILES.values()]
     if any(map(os.path.exists, by_hand)):
         try:
-            return decode(archive, [file.read_bytes() for file in by_hand]), False
+            arrays = decode(archive, [file.read_bytes() for file in by_hand])
         except (OSError, ValueError) as error:
-            print(
-                f"The .gz files in {path.parent} are not used for {archive.name}: {reason(error)}."
-            )
+            print(f"{path.parent}/*.gz are not used for {archive.name} ({reason(error)}).")
+    arrays = arrays or _download(archive, path)
+    try:
+        save(path, np.savez_compressed, **arrays)
+        print(f"{archive.name} is now in {path}.")
+    except OSError as error:
+        print(f"{path} could not be saved ({reason(error)}).")
+    return arrays
+
+
+def decode(archive, files):
+    """The checked uint8 arrays of an archive, from the bytes of its one file or its four."""
+    try:
+        if len(files) == 1:
+            npz = np.load(io.BytesIO(files[0]))
+            arrays = {key: npz[key] for key in GZIP_FILES}
+        else:
+            arrays = {}
+            for key, idx in zip(GZIP_FILES, map(gzip.decompress, files), strict=True):
+                shape = np.frombuffer(idx, ">u4", count=idx[3], offset=4)  # the header of IDX
+                arrays[key] = np.frombuffer(idx, "u1", offset=4 + shape.nbytes).reshape(shape)
+    except Exception as error:  # what a damaged archive may raise cannot be foreseen
+        raise ValueError(f"not a whole archive of {archive.name}") from error
+    for (key, array), sha256 in zip(arrays.items(), archive.sha256, strict=True):
+        if array.dtype != np.uint8 or hashlib.sha256(array.tobytes()).hexdigest() != sha256:
+            raise ValueError(f"the SHA-256 checksum of {key} is not that of {archive.name}")
+    return arrays
+
+
+def _download(archive, path):
+    """The arrays from the first host that has them whole, with a progress bar for each file."""
     problems = []
     for url in archive.urls:
         names = GZIP_FILES.values() if url.endswith("/") else [path.name]
         try:
-            return decode(archive, [_download(urljoin(url, name)) for name in names]), False
+            return decode(archive, [_read(urljoin(url, name)) for name in names])
         except (OSError, ValueError) as error:
             problems.append(f"{urlsplit(url).netloc}: {reason(error)}")
     raise ConnectionError(
@@ -103,31 +132,7 @@ def find(archive, path):
     )
 
 
-def decode(archive, files):
-    """The checked uint8 arrays of an archive, from the bytes of its one file or its four."""
-    try:
-        if len(files) == 1:
-            with np.load(io.BytesIO(files[0])) as npz:
-                arrays = {key: np.ascontiguousarray(npz[key]) for key in GZIP_FILES}
-        else:
-            arrays = {}
-            for key, idx in zip(GZIP_FILES, map(gzip.decompress, files), strict=True):
-                shape = np.frombuffer(idx, ">u4", count=idx[3], offset=4)  # the header of IDX
-                arrays[key] = np.frombuffer(idx, "u1", offset=4 + shape.nbytes).reshape(shape)
-    except Exception as error:  # what a damaged archive may raise cannot be foreseen
-        raise ValueError(f"not a whole archive of {archive.name}") from error
-    for (key, array), sha256 in zip(arrays.items(), archive.sha256, strict=True):
-        if array.dtype != np.uint8 or hashlib.sha256(array).hexdigest() != sha256:
-            raise ValueError(f"the SHA-256 checksum of {key} is not that of {archive.name}")
-    return arrays
-
-
-def _download(url):
-    """The bytes at url, with a progress bar until they are here."""
-    import pooch
-    import requests
-    from tqdm import tqdm
-
+def _read(url):
     with ThreadPool(1) as pool:  # no timeout of requests' bounds the look-up of a name
         asked = pool.apply_async(requests.head, (url,), {"timeout": SECONDS_TO_ANSWER})
         asked.wait(SECONDS_TO_ANSWER)
@@ -141,15 +146,15 @@ def _download(url):
     return file.getvalue()
 
 
-def _keep_aside(path):
-    """Rename a file that cannot be used, never over one kept earlier, and say so."""
-    asides = (path.with_name(f"{path.name}.damaged-{n}") for n in itertools.count(1))
-    aside = next(name for name in asides if not os.path.lexists(name))
-    try:
-        path.rename(aside)
-        return f"it is kept as {aside.name}"
-    except OSError as error:
-        return f"please remove it yourself ({reason(error)})"
+def save(path, write, **arrays):
+    """Let write(file, **arrays) make a file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(".part", f"{path.name}.", path.parent) as part:
+        with open(Path(part) / path.name, "wb") as file:
+            write(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut may leave the name without the contents
+        os.replace(file.name, path)
 
 
 def reason(error):

@@ -1,14 +1,14 @@
 """Load MNIST, Fashion-MNIST or scikit-learn's digits as plain NumPy arrays."""
 
 import os
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pooch
 
-from .archives import ARCHIVES, GZIP_FILES, find, reason
+from .archives import ARCHIVES, GZIP_FILES, find, save
 from .tables import DATA
 
 
@@ -70,17 +70,9 @@ def load_images(source=None, directory=None):
 
 
 def _load(archive, folder):
-    """The archive in a folder as ImageData, fetched where it is not there."""
     path = folder / f"{archive.name.lower().replace('-', '_')}.npz"
     if (pages := _map(path)) is None:
-        arrays, is_saved = find(archive, path)
-        if not is_saved:
-            try:
-                _save(path, lambda file: np.savez_compressed(file, **arrays))
-                print(f"{archive.name} is now in {path}.")
-            except OSError as error:
-                print(f"{path} could not be saved ({reason(error)}).")
-        pages = _map(path, arrays)
+        pages = _map(path, find(archive, path))
     # As memoryviews: with a np.memmap, joblib sends the file's name to its processes, which then
     # miss what was written into the array.
     x, x_test, y, y_test = (np.asarray(memoryview(pages[key][0])) for key in GZIP_FILES)
@@ -89,26 +81,20 @@ def _load(archive, folder):
 
 
 def _map(path, arrays=None):
-    """The pages of an archive: one file, mapped copy-on-write, beside it or in the user's cache.
+    """The pages of the archive at path: one file beside it or in the user's cache, copy-on-write.
 
-    All processes share these pages, and what one writes is its own. TensorFlow reads them in place,
-    which it does not with those of a read-only map.
-
-    Args:
-        path: of the archive; pages made from another one, told by size and time, are not used.
-        arrays: makes the file; where no folder takes it, the pages are returned from memory.
-            Without, they are None where there is no file.
+    All processes share them, and what one writes is its own. TensorFlow reads them in place, which
+    it does not with a read-only map. From arrays the file is made, or held in memory where no
+    folder takes it; without, this returns None where there is none, or one of another archive.
     """
-    import pooch
-
     stat = os.stat(path) if os.path.exists(path) else None
     made_from = [stat.st_size, stat.st_mtime_ns] if stat else [0, 0]  # 0: no folder took it
     pages = None if arrays is None else _pages(arrays, made_from)
     for folder in (path.parent, Path(pooch.os_cache("sparse-autoencoder-course"))):
         file = folder / f"{path.stem}.pages.npy"  # another name, if ever it holds something else
         with suppress(Exception):  # what a foreign file may raise cannot be foreseen
-            if arrays is not None:
-                _save(file, lambda opened: np.save(opened, pages))
+            if pages is not None:
+                save(file, np.save, arr=pages)
             mapped = np.load(file, mmap_mode="c")
             if mapped["made_from"][0].tolist() == made_from:
                 return mapped
@@ -117,26 +103,14 @@ def _map(path, arrays=None):
 
 def _pages(arrays, made_from):
     """All arrays as one record: images first, as each then starts at a multiple of 64 bytes."""
-    shapes = {key: (len(a), 784) if a.ndim == 3 else a.shape for key, a in arrays.items()}
-    fields = [(key, "f4" if len(shape) == 2 else "i8", shape) for key, shape in shapes.items()]
+    rows = {key: a.reshape((-1, 784) if key[0] == "x" else -1) for key, a in arrays.items()}
+    fields = [(key, "f4" if row.ndim == 2 else "i8", row.shape) for key, row in rows.items()]
     pages = np.zeros(1, [*fields, ("made_from", "i8", 2)])
-    pages["made_from"] = made_from
-    for key, shape in shapes.items():
-        pages[key][0] = arrays[key].reshape(shape)
-    for key in ("x_train", "x_test"):
-        pages[key] /= 255
+    for key, row in [*rows.items(), ("made_from", made_from)]:
+        pages[key] = row
+    pages["x_train"] /= 255
+    pages["x_test"] /= 255
     return pages
-
-
-def _save(path, write):
-    """Let write(file) make a file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(".part", f"{path.name}.", path.parent) as part:
-        with open(Path(part) / path.name, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut may leave the name without the contents
-        os.replace(file.name, path)
 
 
 def _digits():

@@ -8,31 +8,14 @@
 - `runs`: the loop over settings and seeds
 """
 
-from .models import baseline, build, code_metrics, fit
-from .settings import BASELINES, SAME_L0, SETTINGS, STRENGTHS, SWEEP, sweep_name, variant_setting
-from .tables import (
-    TABLES,
-    build_classifier,
-    fit_classifier,
-    max_cosine_similarity,
-    superposed_examples,
-)
-
-__all__ = [
-    "BASELINES",
-    "SAME_L0",
-    "SETTINGS",
-    "STRENGTHS",
-    "SWEEP",
-    "TABLES",
-    "baseline",
-    "build",
-    "build_classifier",
-    "code_metrics",
-    "fit",
-    "fit_classifier",
-    "max_cosine_similarity",
-    "superposed_examples",
-    "sweep_name",
-    "variant_setting",
-]
+from .models import build as build
+from .models import code_metrics as code_metrics
+from .models import fit as fit
+from .settings import SAME_L0 as SAME_L0
+from .settings import SETTINGS as SETTINGS
+from .settings import STRENGTHS as STRENGTHS
+from .settings import sweep_name as sweep_name
+from .tables import build_classifier as build_classifier
+from .tables import fit_classifier as fit_classifier
+from .tables import max_cosine_similarity as max_cosine_similarity
+from .tables import superposed_examples as superposed_examples

@@ -17,21 +17,18 @@ from .tables import TABLES
 
 def main():
     """Do as the words on the command line say."""
-    parser = argparse.ArgumentParser(
-        "python -m sparse_autoencoder.studies",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
     parser.add_argument("table", choices=TABLES, help="the table to fill")
     parser.add_argument("--only", nargs="+", metavar="SETTING", default=[])
     parser.add_argument("--seeds", type=int, help="seeds per setting")
     parser.add_argument("--jobs", type=int, default=-1, help="processes (default: one a core)")
     parser.add_argument("--scheduler", help="address of a Dask scheduler, to run on its workers")
     parser.add_argument("--path", type=Path, help="another file to write to")
-    options = parser.parse_args()
-    path = options.path or DATA / f"{options.table}.csv"
-    table = TABLES[options.table]
-    fill(table, path, options.only, options.seeds, options.jobs, options.scheduler)
+    parser.prog = "python -m sparse_autoencoder.studies"
+    options = vars(parser.parse_args())
+    name = options.pop("table")
+    fill(TABLES[name], options.pop("path") or DATA / f"{name}.csv", **options)
 
 
 if __name__ == "__main__":

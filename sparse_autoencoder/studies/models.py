@@ -6,30 +6,24 @@ from .. import measures, modern
 from ..model import Autoencoder, KLSparsity, L1Sparsity, build_autoencoder
 from ..training import train
 
-BUILDING = ("hidden_units", "activation", "reconstruction_activation", "lam2", "pixels")
-BUILDING += ("unit_norm",)
-TRAINING = ("epochs", "steps_per_epoch", "learning_rate", "batch_size")
+BUILDING = {"hidden_units", "activation", "reconstruction_activation", "lam2", "pixels"}
+BUILDING |= {"unit_norm"}
+TRAINING = {"epochs", "steps_per_epoch", "learning_rate", "batch_size"}
 
 
 def build(setting):
-    """The untrained autoencoder of a setting, such as SETTINGS["MSE + L2"].
-
-    Args:
-        setting: a dict, as in settings.py.
-    """
-    sparsity = None
-    if "rho" in setting:
-        sparsity = KLSparsity(setting["rho"], setting["beta"])
+    """The untrained autoencoder of a setting, such as SETTINGS["MSE + L2"]."""
+    sparsity = KLSparsity(setting["rho"], setting["beta"]) if "rho" in setting else None
     for key, layer in (("lam1", L1Sparsity), ("k", modern.TopK), ("lam0", modern.JumpReLU)):
         if key in setting:
             sparsity = layer(setting[key])
     kind = getattr(modern, setting["kind"]) if "kind" in setting else Autoencoder
-    given = {key: setting[key] for key in BUILDING if key in setting}
+    given = {key: setting[key] for key in BUILDING & setting.keys()}
     return build_autoencoder(sparsity=sparsity, kind=kind, **given)
 
 
 def fit(model, setting, images, validation_images=None, **others):
-    """Train the model of a setting.
+    """Train the model of a setting; returns the History of train.
 
     Args:
         model: of build(setting).
@@ -37,25 +31,22 @@ def fit(model, setting, images, validation_images=None, **others):
         images: (n, pixels).
         validation_images: likewise; None for no validation.
         others: arguments of train, such as seed, also instead of the setting's.
-
-    Returns:
-        the History of train.
     """
     if setting.get("tied_start"):
         modern.start_tied(model, images)
     callbacks = [modern.Anneal(model.sparsity, *setting["anneal"])] if "anneal" in setting else []
-    given = {key: setting[key] for key in TRAINING if key in setting}
+    given = {key: setting[key] for key in TRAINING & setting.keys()}
     given = {"progress": False, "callbacks": callbacks, **given, **others}
     return train(model, images, validation_images, **given)
 
 
 def baseline(name, seed, images):
-    """Features that are not trained on images, (n, pixels).
+    """Features that are not trained on images, or only PCA's.
 
     Args:
         name: a key of BASELINES.
         seed: of PCA.
-        images: what a mean image and PCA are taken of.
+        images: (n, pixels), what a mean image and PCA are taken of.
 
     Returns:
         (encode, reconstruct), functions of images; None for what a baseline cannot do.
@@ -83,13 +74,11 @@ def code_metrics(model, images):
         reconstructions; dead, percent of units that no image makes active.
     """
     code = np.array(model.encode(images))
-    l0 = measures.active_units(code, model).mean()
-    dead = 100 * measures.dead_units(code, model).mean()
-    code[code <= measures.active_above(model)[0]] = 0
-    reconstructions = np.asarray(model.decoder(code))
+    only_active = np.where(code > measures.active_above(model)[0], code, 0)
+    reconstructions = np.asarray(model.decoder(only_active))
     return {
-        "l0": l0,
+        "l0": measures.active_units(code, model).mean(),
         "fvu": measures.unexplained_variance(images, reconstructions),
         "size": measures.size_of_reconstructions(images, reconstructions),
-        "dead": dead,
+        "dead": 100 * measures.dead_units(code, model).mean(),
     }

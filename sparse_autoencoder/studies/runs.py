@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import functools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,8 +17,7 @@ class Table:
 
     Attributes:
         run: function (setting, seed, data) → rows, dicts of the columns. A row may also hold
-            "files": path, seen from the table's folder → bytes. It must be one that a worker
-            process can import.
+            "files": path, seen from the table's folder → bytes. Worker processes import it.
         settings: name → what `run` is given.
         columns: of the file, after "setting" and "seed".
         seeds: how many of each setting.
@@ -73,7 +71,7 @@ def fill(table, path, only=(), seeds=None, jobs=-1, scheduler=None):
                 for place, content in row.pop("files", {}).items():
                     (path.parent / place).parent.mkdir(exist_ok=True)
                     (path.parent / place).write_bytes(content)
-            rows = [{"setting": name, "seed": seed, **row} for row in rows]
+                row |= {"setting": name, "seed": seed}
             # At once, so that a table never holds a part of a run.
             writer.writerows([{key: _short(row[key]) for key in row} for row in rows])
             file.flush()
@@ -89,27 +87,21 @@ def _in_parallel(table, todo, jobs, scheduler):
     from joblib import Parallel, delayed, parallel_config
     from tqdm import tqdm
 
-    tasks = (
-        delayed(_run_alone)(table.run, name, table.settings[name], seed, table.needs_images)
-        for name, seed in todo
-    )
-    progress = functools.partial(tqdm, total=len(todo), unit="run")
-    if scheduler is None:
-        yield from progress(Parallel(jobs, return_as="generator_unordered")(tasks))
-        return
-    try:
-        from distributed import Client
-    except ImportError:
-        sys.exit("A Dask cluster needs the package distributed: pip install distributed.")
-    try:
-        client = Client(scheduler, timeout=SECONDS_TO_ANSWER)
-    except (OSError, ValueError) as error:
-        sys.exit(f"No Dask scheduler answers at {scheduler}: {error}")
-    with client, parallel_config(backend="dask", wait_for_workers_timeout=30):
-        yield from progress(Parallel(return_as="generator_unordered")(tasks))
+    with contextlib.ExitStack() as stack:
+        if scheduler is not None:
+            from distributed import Client
+
+            try:
+                stack.enter_context(Client(scheduler, timeout=SECONDS_TO_ANSWER))
+            except (OSError, ValueError) as error:
+                sys.exit(f"No Dask scheduler answers at {scheduler}: {error}")
+            stack.enter_context(parallel_config(backend="dask", wait_for_workers_timeout=30))
+        tasks = [delayed(_run_alone)(table, name, seed) for name, seed in todo]
+        runs = Parallel(jobs, return_as="generator_unordered")(tasks)
+        yield from tqdm(runs, total=len(todo), unit="run")
 
 
-def _run_alone(run, name, setting, seed, needs_images):
+def _run_alone(table, name, seed):
     """One run in a worker process, which keeps to one core so that workers do not crowd.
 
     Returns:
@@ -125,9 +117,9 @@ def _run_alone(run, name, setting, seed, needs_images):
     keras.utils.clear_session()  # frees the model of the run before
     keras.utils.set_random_seed(seed)
     try:
-        data = load_images("mnist") if needs_images else None
+        data = load_images("mnist") if table.needs_images else None
         with threadpool_limits(1):
-            return name, seed, run(setting, seed, data), None
+            return name, seed, table.run(table.settings[name], seed, data), None
     except Exception as error:  # a setting that diverges, say: the others go on
         return name, seed, None, f"{type(error).__name__}: {error}"
 

@@ -19,6 +19,7 @@ BASELINES = {
     name: {"baseline": name} for name in ("mean image", "pixels", "PCA-196", "random features")
 }
 RELU = {"activation": "relu", "reconstruction_activation": "softplus", "learning_rate": 1e-3}
+RELU_SIGMOID = {**RELU, "reconstruction_activation": "sigmoid"}
 SETTINGS = {
     "MSE": {},
     "MSE + L2": {"lam2": 0.01},
@@ -30,12 +31,7 @@ SETTINGS = {
     "ReLU": RELU,
     "ReLU + source's L1": {**RELU, "lam1": 0.001 / 196},
     "ReLU + L1": {**RELU, "lam1": 0.1, "lam2": 0.001},
-    "ReLU + L1, sigmoid output": {
-        **RELU,
-        "reconstruction_activation": "sigmoid",
-        "lam1": 0.1,
-        "lam2": 0.001,
-    },
+    "ReLU + L1, sigmoid output": {**RELU_SIGMOID, "lam1": 0.1, "lam2": 0.001},
     "sigmoid + L1": {"lam1": 0.1, "lam2": 0.001, "learning_rate": 1e-3},
     "λ₂ = 0.001": {"lam2": 0.001},
 }
@@ -72,17 +68,22 @@ def _sweep():
     ]
     settings += [{**sparser, "lam2": lam2} for lam2 in (0.0, 0.0003, 0.001, 0.01, 0.03)]
     settings += [{"lam2": lam2} for lam2 in (0.0, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)]
-    relu = RELU | {"reconstruction_activation": "sigmoid"}
-    for lam2 in (0.0, 0.001):
-        for lam1 in (0.0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0):
-            settings.append({**relu, "lam1": lam1, "lam2": lam2})
-    for hidden_units in (49, 100, 400, 784):
-        several = {"hidden_units": hidden_units}
-        settings += [{**sparser, **several}, {"lam2": 0.0, **several}]
-        settings.append({**relu, "lam1": 0.1, "lam2": 0.001, **several})
-    for batch_size in (32, 512):
-        for beta in (1.0, 3.0, 10.0):
-            settings.append({**sparser, "beta": beta, "batch_size": batch_size})
+    settings += [
+        {**RELU_SIGMOID, "lam1": lam1, "lam2": lam2}
+        for lam2 in (0.0, 0.001)
+        for lam1 in (0.0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0)
+    ]
+    relu_l1 = SETTINGS["ReLU + L1, sigmoid output"]
+    settings += [
+        {**setting, "hidden_units": units}
+        for units in (49, 100, 400, 784)
+        for setting in (sparser, {"lam2": 0.0}, relu_l1)
+    ]
+    settings += [
+        {**sparser, "beta": beta, "batch_size": batch_size}
+        for batch_size in (32, 512)
+        for beta in (1.0, 3.0, 10.0)
+    ]
     return {sweep_name(**setting): setting for setting in settings}
 
 
@@ -98,13 +99,8 @@ SWEEP = _sweep()
 
 # Lesson 07
 
-_LINEAR = {
-    "activation": "linear",
-    "reconstruction_activation": "linear",
-    "unit_norm": True,
-    "tied_start": True,
-    "learning_rate": 1e-3,
-}
+_LINEAR = {"activation": "linear", "reconstruction_activation": "linear"}
+_LINEAR |= {"unit_norm": True, "tied_start": True, "learning_rate": 1e-3}
 # Variant of sparse autoencoder → the key of what sets how sparse its code is, and the rest.
 VARIANTS = {
     "L1": ("lam1", {**_LINEAR, "activation": "relu"}),
@@ -128,6 +124,14 @@ def variant_setting(variant, strength, **others):
     return {**usual, **rest, **others}
 
 
+def _variants(strengths, **others):
+    return {
+        f"{variant} {strength:g}": variant_setting(variant, strength, **others)
+        for variant, of_variant in strengths.items()
+        for strength in of_variant
+    }
+
+
 STRENGTHS = {
     "L1": (0.1, 0.3, 0.6, 1.0),
     "KLD": (0.01, 0.02, 0.05, 0.1),
@@ -135,11 +139,7 @@ STRENGTHS = {
     "JumpReLU": (0.03, 0.1, 0.3, 1.0),
     "Gated": (0.5, 1.0, 2.0, 4.0),
 }
-SAME_L0 = {
-    f"{variant} {strength:g}": variant_setting(variant, strength)
-    for variant, strengths in STRENGTHS.items()
-    for strength in strengths
-}
+SAME_L0 = _variants(STRENGTHS)
 _REVIVING = {"kind": "RevivingAutoencoder"}
 REVIVALS = {
     "TopK 25, random start": variant_setting("TopK", 25, tied_start=False),
@@ -149,35 +149,17 @@ REVIVALS = {
 }
 
 # Known features: examples are no pixels, and smaller than images; so are KLD's strengths.
-_EXAMPLES = {
-    "hidden_units": 256,
-    "pixels": 64,
-    "epochs": 10,
-    "steps_per_epoch": 400,
-    "learning_rate": 3e-3,
-}
+_EXAMPLES = {"hidden_units": 256, "pixels": 64}
+_EXAMPLES |= {"epochs": 10, "steps_per_epoch": 400, "learning_rate": 3e-3}
 _KLD_ON_EXAMPLES = {"beta": 0.2, "lam2": 1e-4, "reconstruction_activation": "linear"}
 KNOWN_STRENGTHS = {
     "L1": (0.1, 0.15, 0.2, 0.4),
-    "KLD": (0.01, 0.02, 0.05, 0.1),
     "TopK": (3, 5, 8, 16),
     "JumpReLU": (0.03, 0.05, 0.1, 0.2),
     "Gated": (0.3, 0.6, 1.0, 2.0),
 }
-KNOWN = {
-    f"{variant} {strength:g}": variant_setting(
-        variant, strength, **_EXAMPLES, **(_KLD_ON_EXAMPLES if variant == "KLD" else {})
-    )
-    for variant, strengths in KNOWN_STRENGTHS.items()
-    for strength in strengths
-}
+KNOWN = _variants(KNOWN_STRENGTHS, **_EXAMPLES)
+KNOWN |= _variants({"KLD": (0.01, 0.02, 0.05, 0.1)}, **_EXAMPLES, **_KLD_ON_EXAMPLES)
 
-K_SPARSE = {
-    "k-sparse, k = 25": {
-        "k": 25,
-        "hidden_units": 1000,
-        "epochs": 60,
-        "tied_start": True,
-        "anneal": (100, 12),
-    }
-}
+_PAPERS = {"k": 25, "hidden_units": 1000, "epochs": 60, "tied_start": True, "anneal": (100, 12)}
+K_SPARSE = {"k-sparse, k = 25": _PAPERS}

@@ -17,6 +17,21 @@ from .models import baseline, build, code_metrics, fit
 from .runs import Table
 
 
+def _trained(setting, seed, data):
+    """Encode, reconstruct, and the trained model and its seconds; None for what there is not."""
+    images = data.x_train[: setting.get("images")]
+    if "baseline" in setting:
+        return *baseline(setting["baseline"], seed, images), None, None
+    model = build(setting)
+    seconds = fit(model, setting, images, data.x_validation, seed=seed).seconds
+    return model.encode, model, model, seconds
+
+
+def _codes(encode, data):
+    """Codes of training, validation and test images."""
+    return [np.asarray(encode(x)) for x in (data.x_train, data.x_validation, data.x_test)]
+
+
 def results(setting, seed, data):
     """One row: SSE, the code's figures and the linear probe's accuracy, in percent."""
     row, _ = _train_and_score(setting, seed, data)
@@ -42,54 +57,39 @@ def sweep(setting, seed, data):
 
 def _train_and_score(setting, seed, data):
     """The row of a setting, and its trained model or None."""
-    row, model = {}, None
-    x_train = data.x_train[: setting.get("images")]
-    if "baseline" in setting:
-        encode, reconstruct = baseline(setting["baseline"], seed, x_train)
-    else:
-        model = build(setting)
-        row["seconds"] = fit(model, setting, x_train, data.x_validation, seed=seed).seconds
-        encode, reconstruct = model.encode, model
+    encode, reconstruct, model, seconds = _trained(setting, seed, data)
+    row = {"seconds": seconds}
     if reconstruct is not None:
-        images = {"train": x_train, "validation": data.x_validation, "test": data.x_test}
+        learned_from = data.x_train[: setting.get("images")]
+        images = {"train": learned_from, "validation": data.x_validation, "test": data.x_test}
         for part, x in images.items():
             row[f"sse_{part}"] = measures.mean_sse(x, np.asarray(reconstruct(x)))
+    if encode is None:
+        return row, model
+    train, validation, test = _codes(encode, data)
     if model is not None:
-        code = np.asarray(encode(data.x_test))
-        row["mean_activation"] = measures.mean_activation(code).mean()
-        row["active_units"] = measures.active_units(code, model).mean()
-        row["dead_units"] = measures.dead_units(code, model).sum()
-    if encode is not None and len(x_train) == len(data.x_train):
-        features = np.asarray(encode(data.x_train))
-        parts = {
-            "_validation": (np.asarray(encode(data.x_validation)), data.y_validation),
-            "": (np.asarray(encode(data.x_test)), data.y_test),
-        }
-        for labels in (10, 100):
-            probes = [
-                measures.fit_probe(features, data.y_train, labels, [seed, draw])
-                for draw in range(5)
-            ]
-            for part, (x, y) in parts.items():
-                accuracy = np.mean([probe.score(x, y) for probe in probes])
-                row[f"probe_{labels}{part}"] = 100 * accuracy
+        row["mean_activation"] = measures.mean_activation(test).mean()
+        row["active_units"] = measures.active_units(test, model).mean()
+        row["dead_units"] = measures.dead_units(test, model).sum()
+    if "images" in setting:
+        return row, model
+    for labels in (10, 100):
+        draws = [[seed, draw] for draw in range(5)]
+        probes = [measures.fit_probe(train, data.y_train, labels, draw) for draw in draws]
+        for part, x, y in [("_validation", validation, data.y_validation), ("", test, data.y_test)]:
+            accuracy = np.mean([probe.score(x, y) for probe in probes])
+            row[f"probe_{labels}{part}"] = 100 * accuracy
     return row, model
 
 
 def learning_curve(setting, seed, data):
     """Accuracy of a linear probe, in percent, for each number of labels per class."""
-    if "baseline" in setting:
-        encode, _ = baseline(setting["baseline"], seed, data.x_train)
-    else:
-        model = build(setting)
-        fit(model, setting, data.x_train, data.x_validation, seed=seed)
-        encode = model.encode
-    train, test = np.asarray(encode(data.x_train)), np.asarray(encode(data.x_test))
+    encode, *_ = _trained(setting, seed, data)
+    train, validation, test = _codes(encode, data)
     rows = []
     for labels in (1, 3, 10, 30, 100, 1000, "all"):
         if labels == "all":
-            validation = np.asarray(encode(data.x_validation)), data.y_validation
-            probe = measures.fit_probe_to_all(train, data.y_train, *validation)
+            probe = measures.fit_probe_to_all(train, data.y_train, validation, data.y_validation)
         else:
             probe = measures.fit_probe(train, data.y_train, labels, [seed, 0])
         rows.append({"labels_per_class": labels, "accuracy": 100 * probe.score(test, data.y_test)})
@@ -140,11 +140,7 @@ def fit_classifier(model, images, labels, seed, steps=1500, learning_rate=1e-3):
 
 def initialisation(setting, seed, data):
     """Test accuracy, in percent, of classifiers that start from one encoder, frozen or not."""
-    encoder = None
-    if setting is not None:
-        model = build(setting)
-        fit(model, setting, data.x_train, data.x_validation, seed=seed)
-        encoder = model.encoder
+    encoder = None if setting is None else _trained(setting, seed, data)[2].encoder
     rows = []
     for labels in (10, 100, 1000):
         drawn = measures.draw_labels(data.y_train, labels, [seed, 0])
@@ -155,8 +151,7 @@ def initialisation(setting, seed, data):
             fit_classifier(model, images, answers, seed)
             guesses = model.predict(data.x_test, batch_size=1000, verbose=0).argmax(axis=1)
             accuracy = 100 * np.mean(guesses == data.y_test)
-            row = {"labels_per_class": labels, "first_layer": first_layer, "accuracy": accuracy}
-            rows.append(row)
+            rows.append(dict(zip(STARTED, (labels, first_layer, accuracy), strict=True)))
     return rows
 
 
@@ -167,9 +162,8 @@ def _variant_and_strength(setting):
 
 def modern(setting, seed, data):
     """Today's figures on test images, and a probe with ten labels per class."""
-    model = build(setting)
-    seconds = fit(model, setting, data.x_train, data.x_validation, seed=seed).seconds
-    train, test = (np.asarray(model.encode(x)) for x in (data.x_train, data.x_test))
+    encode, _, model, seconds = _trained(setting, seed, data)
+    train, _, test = _codes(encode, data)
     accuracies = measures.linear_probe(train, data.y_train, test, data.y_test, 10, 5, seed)
     row = _variant_and_strength(setting) | code_metrics(model, data.x_test)
     return [row | {"probe_10": 100 * accuracies.mean(), "seconds": seconds}]
@@ -248,23 +242,18 @@ def k_sparse(setting, seed, data):
     row = {"epochs": setting["epochs"], "seconds": history.seconds}
     row["dead"] = code_metrics(model, data.x_test)["dead"]
 
-    def codes(alpha, *parts):
-        """Codes of the training images and of other parts, all divided by one number."""
-        model.sparsity.k.assign(setting["k"] * alpha)
-        of_parts = [np.asarray(model.encode(part)) for part in (data.x_train, *parts)]
-        return [code / of_parts[0].std() for code in of_parts]
-
-    probes = {}
+    choices = []
     for alpha in (3, 4):
-        train, validation = codes(alpha, data.x_validation)
+        model.sparsity.k.assign(setting["k"] * alpha)
+        codes = _codes(model.encode, data)
+        train, validation, test = (code / codes[0].std() for code in codes)
         probe = measures.fit_probe_to_all(
             train, data.y_train, validation, data.y_validation, (0.01, 0.02, 0.03)
         )
-        probes[alpha] = probe.score(validation, data.y_validation), probe
-    alpha = max(probes, key=lambda alpha: probes[alpha][0])
-    accuracy, probe = probes[alpha]
+        accuracy = probe.score(validation, data.y_validation)
+        choices.append((accuracy, alpha, probe, train, validation, test))
+    accuracy, alpha, probe, train, validation, test = max(choices, key=lambda choice: choice[0])
     row |= {"alpha": alpha, "c": probe.C, "error_validation": 100 * (1 - accuracy)}
-    train, validation, test = codes(alpha, data.x_validation, data.x_test)
     labels = np.concatenate([data.y_train, data.y_validation])
     probe = clone(probe).fit(np.concatenate([train, validation]), labels)
     return [row | {"error": 100 * (1 - probe.score(test, data.y_test))}]
@@ -274,22 +263,18 @@ SCORES = ["sse_train", "sse_validation", "sse_test", "mean_activation", "active_
 SCORES += ["dead_units", "probe_10_validation", "probe_100_validation", "probe_10", "probe_100"]
 SCORES += ["seconds"]
 CHOSEN = ["activation", "rho", "beta", "lam1", "lam2", "hidden_units", "batch_size"]
-METRICS = ["variant", "strength", "l0", "fvu", "size", "dead"]
 LABELS = ["labels_per_class", "accuracy"]
+STARTED = ["labels_per_class", "first_layer", "accuracy"]
+METRICS = ["variant", "strength", "l0", "fvu", "size", "dead"]
+TODAY, FOUND = [*METRICS, "probe_10", "seconds"], [*METRICS, "cosine"]
 ERRORS = ["epochs", "seconds", "dead", "alpha", "c", "error_validation", "error"]
 
 TABLES = {
     "results": Table(results, settings.BASELINES | settings.SETTINGS, SCORES, seeds=5),
     "sweep": Table(sweep, settings.SWEEP, SCORES + CHOSEN, seeds=3),
     "learning_curve": Table(learning_curve, settings.CODES, LABELS, seeds=5),
-    "initialisation": Table(
-        initialisation, settings.STARTS, ["labels_per_class", "first_layer", "accuracy"], seeds=3
-    ),
-    "modern": Table(
-        modern, settings.SAME_L0 | settings.REVIVALS, [*METRICS, "probe_10", "seconds"], seeds=3
-    ),
-    "known_features": Table(
-        known_features, settings.KNOWN, [*METRICS, "cosine"], seeds=5, needs_images=False
-    ),
+    "initialisation": Table(initialisation, settings.STARTS, STARTED, seeds=3),
+    "modern": Table(modern, settings.SAME_L0 | settings.REVIVALS, TODAY, seeds=3),
+    "known_features": Table(known_features, settings.KNOWN, FOUND, seeds=5, needs_images=False),
     "k_sparse": Table(k_sparse, settings.K_SPARSE, ERRORS, seeds=5),
 }

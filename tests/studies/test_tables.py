@@ -10,66 +10,51 @@ from conftest import ROOT, needs_mnist, rows_of
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
-from sparse_autoencoder import measures, modern, studies, tables
-from sparse_autoencoder.studies import __main__, models, runs, settings
+from sparse_autoencoder import measures, studies, tables
+from sparse_autoencoder.studies import __main__, runs, settings
 from sparse_autoencoder.studies import tables as functions
+from sparse_autoencoder.studies.tables import TABLES
 
 QUICK = {"hidden_units": 50, "epochs": 1, "steps_per_epoch": 20}
 
 
-@pytest.mark.parametrize("name", studies.TABLES)
+@pytest.mark.parametrize("name", TABLES)
 def test_the_committed_table_holds_every_setting_and_no_seed_is_missing_between(name):
-    table, rows = studies.TABLES[name], rows_of(tables.DATA / f"{name}.csv")
+    table, rows = TABLES[name], rows_of(tables.DATA / f"{name}.csv")
     assert list(rows[0]) == ["setting", "seed", *table.columns]
     seeds = {}
     for row in rows:
         seeds.setdefault(row["setting"], set()).add(int(row["seed"]))
+        if "variant" in row:
+            setting = table.settings[row["setting"]]
+            key, _ = settings.VARIANTS[setting["variant"]]
+            assert (row["variant"], float(row["strength"])) == (setting["variant"], setting[key])
     assert set(seeds) == set(table.settings)
     for of_setting in seeds.values():
         assert of_setting == set(range(len(of_setting))) and len(of_setting) <= table.seeds
+        assert len(of_setting) == 5 or name != "results"
 
 
-def test_results_hold_five_seeds_of_every_setting_each_plausible():
-    rows = rows_of(tables.DATA / "results.csv")
-    names = [*studies.BASELINES, *studies.SETTINGS]
-    runs_of_table = sorted((row["setting"], int(row["seed"])) for row in rows)
-    assert runs_of_table == sorted((name, seed) for name in names for seed in range(5))
-    for row in rows:
-        filled = {k: float(v) for k, v in row.items() if v != "" and k != "setting"}
-        assert all(np.isfinite(v) for v in filled.values())
-        if row["setting"] in studies.SETTINGS:
-            assert filled["seconds"] > 0
-            assert 0 < filled["sse_test"] < 52.9  # better than the mean image
-            if "images" not in studies.SETTINGS[row["setting"]]:
-                assert 50 < filled["probe_10"] < filled["probe_100"] < 100
-
-
-def test_a_variant_is_told_in_every_row_and_its_strength_too():
-    for name in ("modern", "known_features"):
-        for row in rows_of(tables.DATA / f"{name}.csv"):
-            setting = studies.TABLES[name].settings[row["setting"]]
-            assert row["variant"] == setting["variant"]
-            assert float(row["strength"]) == setting[settings.VARIANTS[row["variant"]][0]]
+def test_committed_results_are_plausible():
+    for row in rows_of(tables.DATA / "results.csv"):
+        figures = {k: float(v) for k, v in row.items() if v != "" and k != "setting"}
+        assert np.isfinite(list(figures.values())).all()
+        if row["setting"] in settings.SETTINGS:
+            assert figures["seconds"] > 0
+            assert 0 < figures["sse_test"] < 52.9  # better than the mean image
+            if "images" not in settings.SETTINGS[row["setting"]]:
+                assert 50 < figures["probe_10"] < figures["probe_100"] < 100
 
 
 def test_the_committed_sweep_is_small_and_illustrated():
-    pictures = [
-        tables.sweep_picture(setting, kind)
-        for setting in studies.SWEEP
-        for kind in ("features", "reconstructions")
-    ]
+    kinds = ("features", "reconstructions")
+    pictures = [tables.sweep_picture(name, kind) for name in settings.SWEEP for kind in kinds]
     for path in pictures:
         with Image.open(path) as picture:
             assert picture.width >= 202
     assert sorted(pictures) == sorted((tables.DATA / "sweep").iterdir())
     files = [tables.DATA / "sweep.csv", *pictures]
     assert sum(file.stat().st_size for file in files) < 4_000_000
-
-
-def test_only_known_features_need_no_images():
-    assert [n for n, table in studies.TABLES.items() if not table.needs_images] == [
-        "known_features"
-    ]
 
 
 def test_a_table_is_filled_by_the_command_line(digits, monkeypatch, tmp_path):
@@ -114,7 +99,7 @@ def no_training(monkeypatch):
 
 
 def test_a_row_of_the_sweep_tells_what_was_chosen_and_draws_its_first_seed(digits, no_training):
-    setting = studies.SWEEP["relu lam1=0.1 lam2=0.001 units=49"]
+    setting = settings.SWEEP["relu lam1=0.1 lam2=0.001 units=49"]
     ((row,), (second,)) = (functions.sweep(setting, seed, digits) for seed in (0, 1))
     files = row.pop("files")
     assert {str(path) for path in files} == {
@@ -122,14 +107,14 @@ def test_a_row_of_the_sweep_tells_what_was_chosen_and_draws_its_first_seed(digit
         "sweep/relu_lam1=0.1_lam2=0.001_units=49_reconstructions.png",
     }
     assert all(content.startswith(b"\x89PNG") for content in files.values())
-    assert row.keys() == second.keys() == {*studies.TABLES["sweep"].columns} - {"rho", "beta"}
+    assert row.keys() == second.keys() == {*TABLES["sweep"].columns} - {"rho", "beta"}
     assert [row[key] for key in ("lam1", "hidden_units", "batch_size")] == [0.1, 49, 128]
     assert 0 < row["active_units"] < 49 and (row["seconds"], row["probe_10"]) == (7, 50)
     assert no_training == [(setting, 1200, 297, seed) for seed in (0, 1)]
 
 
 def test_a_setting_of_few_images_sees_only_those_and_has_no_probe(digits, no_training):
-    setting = studies.SETTINGS["MSE, 500 images"]
+    setting = settings.SETTINGS["MSE, 500 images"]
     (row,) = functions.results(setting, 2, digits)
     assert no_training == [(setting, 500, 297, 2)]
     assert row["sse_train"] != row["sse_validation"] and "probe_10" not in row
@@ -139,11 +124,11 @@ def test_a_setting_of_few_images_sees_only_those_and_has_no_probe(digits, no_tra
 @pytest.mark.parametrize(
     "name, setting, count",
     [
-        ("learning_curve", studies.BASELINES["pixels"], 7),
+        ("learning_curve", settings.BASELINES["pixels"], 7),
         ("learning_curve", {"hidden_units": 20}, 7),
         ("initialisation", {}, 6),
         ("initialisation", None, 6),
-        ("modern", studies.variant_setting("JumpReLU", 0.1, hidden_units=20), 1),
+        ("modern", settings.variant_setting("JumpReLU", 0.1, hidden_units=20), 1),
         ("k_sparse", {"k": 3, "hidden_units": 30, "epochs": 2}, 1),
     ],
 )
@@ -158,34 +143,13 @@ def test_rows_have_the_columns_of_their_table(
     monkeypatch.setattr(functions, "fit_classifier", lambda model, *arguments: model)
     rows = getattr(functions, name)(setting, 0, digits)
     assert len(rows) == count
-    assert all(row.keys() == {*studies.TABLES[name].columns} for row in rows)
-    assert len(no_training) == (setting not in (None, studies.BASELINES["pixels"]))
-
-
-def test_training_follows_the_setting(monkeypatch, digits):
-    """Learning rate, tied start and annealing are what the setting says, whatever the code."""
-    monkeypatch.setattr(models, "train", lambda model, images, validation, **given: given)
-    for variant in studies.STRENGTHS:
-        setting = studies.variant_setting(variant, 0.1 if variant != "TopK" else 5)
-        model = studies.build({**setting, "hidden_units": 20})
-        given = studies.fit(model, setting, digits.x_train, seed=3)
-        tied = np.allclose(model.encoder.kernel, np.transpose(model.decoder.kernel))
-        assert tied == (variant != "KLD")
-        assert given.get("learning_rate", 3e-3) == (3e-3 if variant == "KLD" else 1e-3)
-        assert given["callbacks"] == [] and (given["seed"], given["epochs"]) == (3, 6)
-    for activation, tied in (("hard_sigmoid", True), ("sigmoid", True), ("linear", False)):
-        setting = {"activation": activation, "tied_start": tied, "learning_rate": 0.01}
-        model = studies.build(setting)
-        assert studies.fit(model, setting, digits.x_train)["learning_rate"] == 0.01
-        assert np.allclose(model.encoder.kernel, np.transpose(model.decoder.kernel)) == tied
-    annealed = settings.REVIVALS["TopK 25, annealed"]
-    (anneal,) = studies.fit(studies.build(annealed), annealed, digits.x_train)["callbacks"]
-    assert isinstance(anneal, modern.Anneal) and anneal.get_config()["course"] == [200, 112.5, 25]
+    assert all(row.keys() == {*TABLES[name].columns} for row in rows)
+    assert len(no_training) == (setting not in (None, settings.BASELINES["pixels"]))
 
 
 @pytest.mark.parametrize("variant", studies.STRENGTHS)
 def test_every_variant_trains_and_is_measured(variant, digits):
-    setting = studies.variant_setting(variant, studies.STRENGTHS[variant][1], **QUICK)
+    setting = settings.variant_setting(variant, studies.STRENGTHS[variant][1], **QUICK)
     model = studies.build(setting)
     before = studies.code_metrics(model, digits.x_validation)
     studies.fit(model, setting, digits.x_train)
@@ -221,11 +185,12 @@ def test_max_cosine_similarity_is_to_the_nearest_row():
     np.testing.assert_allclose(found, [np.sqrt(0.5), 1, 0])
 
 
-def test_a_row_of_known_features_is_complete():
+def test_a_row_of_known_features_is_complete_and_needs_no_images():
     setting = {**settings.KNOWN["TopK 5"], "epochs": 1, "steps_per_epoch": 10}
     (row,) = functions.known_features(setting, 0)
-    assert row.keys() == {*studies.TABLES["known_features"].columns}
+    assert row.keys() == {*TABLES["known_features"].columns}
     assert (row["variant"], row["strength"]) == ("TopK", 5) and 0 < row["cosine"] < 1
+    assert [n for n, table in TABLES.items() if not table.needs_images] == ["known_features"]
 
 
 def test_the_k_sparse_model_stays_tied_while_it_trains(digits):

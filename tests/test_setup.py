@@ -19,13 +19,8 @@ pytestmark = pytest.mark.skipif(MAKE is None, reason="the set-up needs make")
 
 # A project that is built in a moment and without a network: it brings its own build backend.
 PROJECT = """
-[build-system]
-requires = []
-build-backend = "backend"
-backend-path = ["."]
-[project]
-name = "tiny"
-version = "1"
+build-system = {requires = [], build-backend = "backend", backend-path = ["."]}
+project = {name = "tiny", version = "1"}
 """
 BACKEND = """
 import shutil
@@ -34,55 +29,53 @@ def build_editable(folder, *_):
     return shutil.copy("wheels/tiny-1-py3-none-any.whl", folder).rpartition("/")[2]
 """
 KERNEL = "share/jupyter/kernels/python3/kernel.json"
+STAMP, TRACE = ".venv/made-from.json", ".venv/trace"  # a trace survives an update alone
+OLD = "import sys; sys.version_info = (3, 8, 0)"
+NO_VENV = "import sys; sys.modules['ensurepip'] = None"
 
 
 class Course:
-    """A tiny course with the real Makefile and set-up, without a network, for one Python."""
+    """A tiny course with the real Makefile and set-up, without a network, in a folder."""
 
     def __init__(self, folder):
         self.folder = folder / "a course"  # with a space, as folders have
-        self.venv = self.folder / ".venv"
-        self.stamp = self.venv / "made-from.json"
-        self.trace = self.venv / "trace"  # survives an update, but not a new environment
         for name in ("Makefile", "tools/make_environment.py"):
-            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, self.folder / name)
+            self.write(name, (ROOT / name).read_text(encoding="utf-8"))
         self.write("pyproject.toml", PROJECT)
         self.write("backend.py", BACKEND)
         self.write("while_building.py", "")
         self.write("requirements.txt", "ipykernel\n")
         self.write("requirements-dev.txt", "extra\n")
-        for name in ("tiny", "ipykernel", "extra"):
-            self.write_wheel(name)
-        self.write("python3", f'#!/bin/sh\nexec "{sys.executable}" "$@"\n').chmod(0o755)
+        for module in ("tiny", "ipykernel", "extra", "changed"):
+            self.write_wheel(module)
+        self.add_python("python3")
         # Nothing of what this machine is set to.
         foreign = ("PIP_", "PYTHON", "MAKE", "MFLAGS")
         self.environ = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
         self.environ |= {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
-        self.environ |= {"PIP_FIND_LINKS": "wheels", "PATH": f"{self.folder}:{os.environ['PATH']}"}
+        self.environ |= {"PIP_FIND_LINKS": "wheels", "PATH": str(self.folder)}
 
     def write(self, name, text):
         path = self.folder / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         return path
 
     def write_wheel(self, module):
-        """Write a wheel with one empty module, which is all that pip asks for, and a kernel."""
+        """Write a wheel with an empty module and a kernel, and with all that pip asks for."""
         info = f"{module}-1.dist-info"
-        path = self.write(f"wheels/{module}-1-py3-none-any.whl", "")
-        with zipfile.ZipFile(path, "w") as wheel:
+        with zipfile.ZipFile(self.write(f"wheels/{module}-1-py3-none-any.whl", ""), "w") as wheel:
             wheel.writestr(f"{module}.py", "")
             wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {module}\nVersion: 1")
             wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n")
             wheel.writestr(f"{info}/RECORD", "")
-            if module == "ipykernel":
-                wheel.writestr(f"{module}-1.data/data/{KERNEL}", '{"language": "python"}')
+            wheel.writestr(f"{module}-1.data/data/{KERNEL}", '{"language": "python"}')
 
-    def disturb(self, code):
-        """Run code at the start of every Python of the set-up."""
-        folder = self.write("disturbance/sitecustomize.py", code).parent
-        self.environ["PYTHONPATH"] = str(folder)
+    def add_python(self, name, disturbance=""):
+        """Put this Python on the PATH, which runs some code whenever it starts."""
+        folder = self.write(f"of {name}/sitecustomize.py", disturbance).parent
+        program = f'#!/bin/sh\nPYTHONPATH="{folder}" exec "{sys.executable}" "$@"\n'
+        self.write(name, program).chmod(0o755)
 
     def start(self, target="setup"):
         return subprocess.Popen(
@@ -103,12 +96,14 @@ class Course:
         assert (make.returncode == 0) == succeeds and "Traceback" not in output, output
         return output
 
-    def has(self, module):
-        return not subprocess.call([self.venv / "bin" / "python", "-c", f"import {module}"])
+    def has(self, *modules):
+        command = [self.folder / ".venv/bin/python", "-c", f"import {','.join(modules)}"]
+        return subprocess.call(command, stderr=subprocess.DEVNULL) == 0
 
     def is_distrusted(self):
         """Whether a set-up wants to make the environment anew: where it cannot, it says so."""
-        self.disturb("import sys; sys.modules['ensurepip'] = None")
+        self.add_python("without-venv", NO_VENV)
+        self.environ["PYTHON"] = "without-venv"
         return "venv module is missing" in self.set_up(succeeds=False)
 
 
@@ -122,11 +117,11 @@ def bare(tmp_path):
 def made(tmp_path_factory):
     """A course set up over a half-made environment, with settings that lead pip astray."""
     course = Course(tmp_path_factory.mktemp("made"))
-    course.write(".venv/trace", "")
+    course.write(TRACE, "")
     course.environ |= {"PIP_TARGET": str(course.folder / "astray"), "PIP_USER": "1"}
     assert "Making the environment" in course.set_up()
-    assert not course.trace.exists()
-    course.trace.touch()
+    assert not (course.folder / TRACE).exists()
+    course.write(TRACE, "")
     return course
 
 
@@ -134,81 +129,71 @@ def made(tmp_path_factory):
 def course(made, monkeypatch):
     """The same, given back as it was: making an environment takes seconds."""
     monkeypatch.setattr(made, "environ", dict(made.environ))
-    stamp = made.stamp.read_text()
+    stamp = (made.folder / STAMP).read_text()
     yield made
     made.write("while_building.py", "")
     made.write("requirements.txt", "ipykernel\n")
-    made.stamp.write_text(stamp)
+    made.write(STAMP, stamp)
 
 
 def test_old_pythons_can_read_the_set_up():
     ast.parse((ROOT / "tools/make_environment.py").read_text(), feature_version=(3, 6))
 
 
-@pytest.mark.parametrize("version", [(3, 8, 0), (3, 9, 20), (3, 14, 0)])
-def test_wrong_python(bare, version):
-    bare.disturb(f"import sys; sys.version_info = {version}")
-    said = bare.set_up(succeeds=False)
-    assert f"needs Python 3.10 to 3.13; this is 3.{version[1]}. Install one, or name" in said
+WRONG = "needs Python 3.10 to 3.13; this is 3.{}. Install one, or name"
 
 
-OLD = """#!/bin/sh
-PYTHONPATH=disturbance exec "{}" "$@"
-"""
+@pytest.mark.parametrize("name", ["python3", "asked-for"])
+@pytest.mark.parametrize(
+    "disturbance, answer",
+    [
+        (OLD, WRONG.format(8)),
+        (OLD.replace("8", "9"), WRONG.format(9)),
+        (OLD.replace("8", "14"), WRONG.format(14)),
+        (NO_VENV, "apt install python3-venv"),
+    ],
+)
+def test_a_python_that_cannot_make_it_is_refused_in_a_sentence(bare, name, disturbance, answer):
+    bare.add_python(name, disturbance)
+    if name != "python3":
+        bare.environ["PYTHON"] = name
+    assert answer in bare.set_up(succeeds=False)
+    assert not (bare.folder / ".venv").exists()
 
 
 def test_the_first_python_that_fits_is_used(bare):
-    bare.disturb("import sys; sys.version_info = (3, 8, 0)")
-    del bare.environ["PYTHONPATH"]
-    bare.write("python3", OLD.format(sys.executable)).chmod(0o755)
+    bare.add_python("python3", OLD)
     bare.write("python3.13", "#!/bin/sh\n[ $1 = -c ] || echo chosen for $2").chmod(0o755)
     assert "chosen for .venv" in bare.set_up()
-
-
-def test_the_python_that_was_asked_for_must_fit(bare):
-    bare.disturb("import sys; sys.version_info = (3, 8, 0)")
-    bare.environ["PYTHON"] = "./old"
-    del bare.environ["PYTHONPATH"]
-    bare.write("old", OLD.format(sys.executable)).chmod(0o755)
-    assert "this is 3.8" in bare.set_up(succeeds=False)
-
-
-def test_no_venv_module(bare):
-    assert bare.is_distrusted()
-    assert "apt install python3-venv" in bare.set_up(succeeds=False)
 
 
 @pytest.mark.slow
 @pytest.mark.setup
 class TestForReal:
-    def test_what_was_asked_for_is_there(self, course):
-        assert course.has("ipykernel") and course.has("tiny") and not course.has("extra")
+    def test_what_was_asked_for_is_there_and_kernels_use_one_pool_of_memory(self, course):
+        assert course.has("ipykernel", "tiny") and not course.has("extra")
         assert not (course.folder / "astray").exists()
-
-    def test_kernels_use_one_pool_of_memory(self, course):
-        kernel = json.loads((course.venv / KERNEL).read_text())
+        kernel = json.loads((course.folder / ".venv" / KERNEL).read_text())
         assert kernel == {"language": "python", "env": {"MALLOC_ARENA_MAX": "1"}}
 
-    def test_second_set_up_does_nothing(self, course):
-        course.write("while_building.py", "raise SystemExit('built once more')")
-        course.set_up()
-
-    def test_changed_requirements_are_installed(self, course):
-        course.write_wheel("changed")
+    def test_changed_requirements_are_installed_and_a_second_set_up_does_nothing(self, course):
         course.write("requirements.txt", "ipykernel\nchanged\n")
-        course.set_up()
-        assert course.has("changed")
-        assert course.trace.exists(), "made anew, where an update would do"
+        course.set_up("dev")
+        assert course.has("changed", "extra", "ipykernel")
+        assert (course.folder / TRACE).exists(), "made anew, where an update would do"
+        course.write("while_building.py", "raise SystemExit('built once more')")
+        for target in ("dev", "setup"):  # lessons need nothing that is not there
+            course.set_up(target)
 
-    def test_what_is_missing(self, course):
+    def test_what_is_missing_is_said(self, course):
         course.write("requirements.txt", "absent==1\n")
         said = course.set_up(succeeds=False)
         assert "No matching distribution found for absent==1" in said
         assert "The set-up is not complete" in said
-        assert not course.stamp.exists()
+        assert not (course.folder / STAMP).exists()
 
     @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-    def test_interruption(self, course, how):
+    def test_an_interruption_leaves_nothing_that_is_trusted(self, course, how):
         course.write("requirements.txt", "# changed\n")
         course.write("while_building.py", "import signal; open('building', 'w'); signal.pause()")
         make = course.start()
@@ -219,7 +204,7 @@ class TestForReal:
         said, _ = make.communicate(timeout=60)
         assert make.returncode and "Traceback" not in said
         assert ("not complete" in said) == (how == signal.SIGINT)
-        assert not course.stamp.exists() and course.is_distrusted()
+        assert course.is_distrusted()
         (course.folder / "building").unlink()
 
     def test_two_set_ups_at_once(self, course):
@@ -230,26 +215,16 @@ class TestForReal:
 
     @pytest.mark.parametrize("change", ["python", "folder", "torn", "gone"])
     def test_a_stamp_that_says_something_else_is_distrusted(self, course, change):
-        stamp = course.stamp.read_text()
-        if change == "gone":
-            course.stamp.unlink()
-        elif change == "torn":
-            course.stamp.write_text(stamp[:-9])
-        else:
-            course.stamp.write_text(json.dumps(json.loads(stamp) | {change: "other"}))
+        stamp = (course.folder / STAMP).read_text()
+        other = json.dumps(json.loads(stamp) | {change: "other"})
+        course.write(STAMP, {"torn": stamp[:-9], "gone": ""}.get(change, other))
         assert course.is_distrusted()
 
-    def test_tests_add_what_they_need_and_keep_what_lessons_have(self, course):
-        course.set_up("dev")
-        assert course.has("extra") and course.has("ipykernel") and course.trace.exists()
-        course.write("while_building.py", "raise SystemExit('built once more')")
-        course.set_up()  # lessons need nothing that is not there
-
     def test_a_moved_environment_is_made_anew_by_its_own_python(self, course):
-        course.trace.touch()
-        home = course.folder.rename(course.folder.with_name("moved"))
+        home = course.folder
+        course.folder = home.rename(home.with_name("moved"))
         try:
-            done = subprocess.run([MAKE, "setup"], cwd=home, env=course.environ, check=True)
-            assert done.returncode == 0 and not (home / ".venv" / "trace").exists()
+            course.set_up()
+            assert not (course.folder / TRACE).exists()
         finally:
-            home.rename(course.folder)
+            course.folder = course.folder.rename(home)

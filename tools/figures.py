@@ -19,16 +19,13 @@ from PIL import Image
 import helpers
 from sparse_autoencoder import KLSparsity, build_autoencoder, keras, kl_divergence, studies, train
 
-SETUP = """
+PLAY = """
 from sparse_autoencoder import KLSparsity, build_autoencoder
 from sparse_autoencoder.playground import Playground
 import helpers
 data = helpers.load_images("mnist")
 model = build_autoencoder(sparsity=KLSparsity(0.05, 3), lam2=0.003)
-"""
-PLAY = """
-playground = Playground(model, data, sliders=("rho", "beta", "lam2"))
-playground
+Playground(model, data, sliders=("rho", "beta", "lam2"))
 """
 
 
@@ -51,20 +48,18 @@ def readme():
 
 
 class WrongAxis(KLSparsity):
-    """A KL penalty with a fault."""
+    """A KL penalty that asks every image, not every unit, for a mean activation of ρ."""
 
     def call(self, code):
-        """Average over units: ask every image, not every unit, for a mean activation of ρ."""
         rho_hat = keras.ops.mean(code, axis=1)
         self.add_loss(self.beta * keras.ops.sum(kl_divergence(self.rho, rho_hat)))
         return code
 
 
 class PerActivation(KLSparsity):
-    """A KL penalty with another fault."""
+    """A KL penalty that takes KL of every activation before it averages over images."""
 
     def call(self, code):
-        """Take KL of every activation before averaging over images."""
         kl = kl_divergence(self.rho, code)
         self.add_loss(self.beta * keras.ops.sum(keras.ops.mean(kl, axis=0)))
         return code
@@ -84,18 +79,10 @@ def broken():
     data = helpers.load_images("mnist")
     digits = data.x_validation[:5]
     figure, axes = plt.subplots(2, 4, figsize=(9, 2.8), height_ratios=[1.5, 1])
-    faults = zip("ABCD", runs.values(), axes.T, strict=True)
-    for name, (penalty, learning_rate), (top, bottom) in faults:
+    for name, (penalty, rate), (top, bottom) in zip("ABCD", runs.values(), axes.T, strict=True):
         keras.utils.set_random_seed(0)
         model = build_autoencoder(sparsity=penalty, lam2=0.003)
-        train(
-            model,
-            data.x_train,
-            data.x_validation,
-            epochs=5,
-            learning_rate=learning_rate,
-            progress=False,
-        )
+        train(model, data.x_train, data.x_validation, epochs=5, learning_rate=rate)
         helpers.show_features(model.encoder.kernel.numpy(), 40, 8, title=name, ax=top)
         helpers.show_reconstructions(digits, model(digits).numpy(), 5, ax=bottom)
         bottom.set_yticks([])
@@ -103,38 +90,35 @@ def broken():
     figure.savefig(helpers.DATA / "broken_runs.png", metadata=answers)
 
 
-def recording(width=720, colors=80):
+def recording():
     """The playground while β goes down to "off" and up again, as the README's moving picture."""
     from tests.browser import lab_browser
 
     frames = []
+
+    def film(count):
+        for _ in range(count):
+            picture = page.locator(".playground").screenshot(animations="disabled")
+            frames.append(Image.open(io.BytesIO(picture)).convert("RGB"))
+            page.wait_for_timeout(350)
+
     with tempfile.TemporaryDirectory() as folder:
-        nbformat.write(lab_browser.notebook(SETUP, PLAY), Path(folder, "play.ipynb"))
+        nbformat.write(lab_browser.notebook(PLAY), Path(folder, "play.ipynb"))
         with lab_browser.jupyterlab(folder) as address, lab_browser.chromium(1280, 1100) as page:
             lab = lab_browser.Lab(page, address, "play.ipynb")
             lab.run(0)
-            lab.run(1)
-
-            def film(count):
-                for _ in range(count):
-                    picture = page.locator(".playground").screenshot(animations="disabled")
-                    frames.append(Image.open(io.BytesIO(picture)).convert("RGB"))
-                    page.wait_for_timeout(350)
-
             film(1)
             lab.click("train")
             lab.wait_for_state("training", timeout=60)
             film(10)  # strokes appear
-            for _ in range(12):
-                lab.press("beta", "ArrowLeft")
-            film(6)  # the mean activations spread
-            for _ in range(7):
-                lab.press("beta", "ArrowRight")
-            film(6)  # and come back
-    shown = (0, 0, frames[0].width, min(frame.height for frame in frames))
-    size = (width, round(width * shown[3] / shown[2]))
-    small = [frame.crop(shown).resize(size, Image.Resampling.LANCZOS) for frame in frames]
-    palette = small[len(small) // 2].quantize(colors)
+            for key, presses in (("ArrowLeft", 12), ("ArrowRight", 7)):  # mean activations spread,
+                for _ in range(presses):
+                    lab.press("beta", key)
+                film(6)  # and come back
+    width, height = frames[0].width, min(frame.height for frame in frames)
+    size = (720, round(720 * height / width))
+    small = [f.crop((0, 0, width, height)).resize(size, Image.Resampling.LANCZOS) for f in frames]
+    palette = small[len(small) // 2].quantize(80)
     first, *rest = [f.quantize(palette=palette, dither=Image.Dither.NONE) for f in small]
     file = helpers.DATA / "playground.gif"
     first.save(file, save_all=True, append_images=rest, duration=450, loop=0, optimize=True)
@@ -142,8 +126,7 @@ def recording(width=720, colors=80):
 
 if __name__ == "__main__":
     drawn = {"readme": readme, "broken": broken, "recording": recording}
-    wanted = sys.argv[1:]
-    if not wanted or set(wanted) - set(drawn):
+    if len(sys.argv) < 2 or set(sys.argv[1:]) - set(drawn):
         sys.exit(__doc__)
-    for name in wanted:
+    for name in sys.argv[1:]:
         drawn[name]()

@@ -13,6 +13,7 @@ from pygments.formatters import HtmlFormatter
 from tools.lessons import NOTEBOOKS
 
 TEMPLATES = Path(__file__).parent / "templates"
+SCROLL = {"class": "scroll", "tabindex": "0", "role": "region", "aria-label": "Table"}
 
 
 def mathml(formula, display="inline"):
@@ -31,36 +32,30 @@ class Renderer(IPythonRenderer):
     """Markdown to HTML with formulas as MathML; predictions get a class of their own."""
 
     def paragraph(self, text):
-        """A paragraph."""
         kind = ' class="predict"' if re.match("<strong>(Predict|Find)", text) else ""
         return f"<p{kind}>{text}</p>\n"
 
+    # HTML stays as it stands: IPython's renderer would close an open tag, as of a folded hint.
     def inline_html(self, html):
-        """HTML as it stands: embedding pictures would close an open tag, as of a folded hint."""
         return html
 
     def block_html(self, html):
-        """HTML as it stands, but for formulas, which Jupyter sets there as well."""
         return re.sub(r"\$(.+?)\$", lambda found: mathml(found[1]), html) + "\n"
 
     def inline_math(self, body):
-        """A formula in a line."""
         return mathml(body)
 
     def block_math(self, body):
-        """A formula of its own, which scrolls where it is too wide."""
         return f'<span class="scroll formula" tabindex="0">{mathml(body, "block")}</span>'
 
 
 def markdown(source, folder=NOTEBOOKS):
     """Markdown as HTML with its pictures inside; `folder` is where their paths start."""
-    renderer = Renderer(
-        escape=False, exclude_anchor_links=True, embed_images=True, path=str(folder)
-    )
-    return MarkdownWithMath(renderer=renderer).render(source)
+    options = {"escape": False, "exclude_anchor_links": True, "embed_images": True}
+    return MarkdownWithMath(renderer=Renderer(path=str(folder), **options)).render(source)
 
 
-def style(name):
+def code_style(name):
     """The style sheet of highlighted code, of a style that Pygments knows."""
     return HtmlFormatter(style=name).get_style_defs(".highlight")
 
@@ -76,7 +71,7 @@ def heading(notebook):
 
 
 class Exporter(HTMLExporter):
-    """nbconvert's HTML with a template of ours, and no word of Jupyter's widgets.
+    """nbconvert's HTML with a template of ours.
 
     Args:
         template: the name of a file in tools/templates.
@@ -84,11 +79,11 @@ class Exporter(HTMLExporter):
     """
 
     def __init__(self, template, folder=NOTEBOOKS):
-        super().__init__(
-            template_name=TEMPLATES.name,
-            template_file=template,
-            extra_template_basedirs=[str(TEMPLATES.parent)],
-        )
+        place = {
+            "template_name": TEMPLATES.name,
+            "extra_template_basedirs": [str(TEMPLATES.parent)],
+        }
+        super().__init__(template_file=template, **place)
         self.folder = folder
 
     @pass_context
@@ -100,24 +95,21 @@ class Exporter(HTMLExporter):
         """A notebook's HTML as a BeautifulSoup; the template knows `course` by that name."""
         html, _ = self.from_notebook_node(notebook, {"course": course})
         page = BeautifulSoup(html, features="html.parser")
+        for style in page.select("style[scoped]"):  # of pandas, as borders are
+            style.decompose()
         for table in page.select("table"):
-            tidy(table)
-            box = {"class": "scroll", "tabindex": "0", "role": "region", "aria-label": "Table"}
-            table.wrap(page.new_tag("div", attrs=box))
+            del table["border"]
+            tidy_head(table)
+            table.wrap(page.new_tag("div", attrs=SCROLL))
         return page
 
 
-def tidy(table):
-    """Take off a table what pandas and Markdown put there for want of something better."""
-    del table["border"]
-    for style in table.parent.select("style[scoped]"):
-        style.decompose()
+def tidy_head(table):
+    """Drop a head without text, as Markdown must have, or join pandas' two rows in one."""
     rows = table.select("thead tr")
-    # Markdown has no table without a head; pandas gives the index's name a row of its own.
     if rows and not rows[0].text.strip():
         table.thead.decompose()
-    elif len(rows) == 2 and not rows[1].select("th")[-1].text.strip():
+    elif len(rows) == 2 and not rows[1].select("th")[-1].text.strip():  # the index's name alone
         for above, below in zip(rows[0].select("th"), rows[1].select("th"), strict=True):
-            if below.text.strip():
-                above.string = below.text
+            above.string = below.text or above.text
         rows[1].decompose()

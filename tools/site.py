@@ -18,18 +18,13 @@ from markupsafe import Markup
 
 from sparse_autoencoder.tables import sweep_picture
 from tools import lessons
-from tools.render import Exporter, asset, heading, style
+from tools.render import Exporter, asset, code_style, heading
 
-DARK = f"@media (prefers-color-scheme: dark) {{\n{style('github-dark')}\n}}"
+DARK = f"@media (prefers-color-scheme: dark) {{\n{code_style('github-dark')}\n}}"
 
 
 def explorer(cell, site):
-    """What the page's template needs for a cell that makes a SweepExplorer.
-
-    Args:
-        cell: a code cell that names it `explorer`.
-        site: the folder of the pages, into which the sweep's pictures are copied.
-    """
+    """What the template needs for a cell with an explorer; its pictures are copied into site."""
     names = {}
     exec(cell.source, names)
     sliders, states = names["explorer"].states()
@@ -47,13 +42,7 @@ def explorer(cell, site):
 
 
 def with_links(page, folder, site):
-    """Make a page's links to files lead to pages, or to copies that lie beside them.
-
-    Args:
-        page: its HTML, a BeautifulSoup; changed in place.
-        folder: that of the file which the page was made of.
-        site: that of the pages.
-    """
+    """Make links, which start in `folder`, lead to pages, or to copies of files beside them."""
     for element in page.select("main a[href]"):
         link, place = re.fullmatch("([^#]*)(.*)", element["href"]).groups()
         if not link or re.match("[a-z]+:", link):
@@ -85,19 +74,15 @@ def contents(notebooks):
 
 
 def write(notebook, folder, file, nav):
-    """Make the page of a notebook.
+    """Write the page of a notebook whose paths start in `folder`.
 
-    Args:
-        notebook: with outputs.
-        folder: where the paths in it start.
-        file: of the page.
-        nav: links to other pages, as (relation, address, text).
+    `nav` has links to other pages, as (relation, address, text).
     """
     page = Exporter("page.html.j2", folder).page(
         notebook,
         title=heading(notebook),
         nav=nav,
-        styles=[style("default"), DARK, asset("page.css")],
+        styles=[code_style("default"), DARK, asset("page.css")],
         script=asset("explorer.js"),
     )
     with_links(page, folder, file.parent)
@@ -125,5 +110,4 @@ def make(site):
 
 if __name__ == "__main__":
     front, *others = make(lessons.ROOT / "build" / "site")
-    place = front.relative_to(lessons.ROOT)
-    print(f"{len(others)} pages and their contents: open {place} in a browser")
+    print(f"{len(others)} pages and their contents: open {front} in a browser")

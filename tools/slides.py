@@ -19,7 +19,7 @@ import re
 import nbformat
 
 from tools import lessons
-from tools.render import Exporter, asset, heading, style
+from tools.render import Exporter, asset, code_style, heading
 
 PROGRESS = re.compile(r".*\d+%\|.*\n?")
 
@@ -36,12 +36,7 @@ def shown(outputs, beside_code):
 
 
 def as_slides(source, notebook):
-    """The cells of a deck, as a notebook.
-
-    Args:
-        source: a lesson's source, as lessons.read gives it.
-        notebook: the notebook that was made from it, executed.
-    """
+    """The cells of a deck, as a notebook, from a lesson's source and the executed notebook."""
     outputs = {cell.id: cell.get("outputs", []) for cell in notebook.cells}
     cells, section, above = [], "", None
     for cell in source.cells:
@@ -65,25 +60,21 @@ def as_slides(source, notebook):
     return nbformat.v4.new_notebook(cells=cells, metadata=notebook.metadata)
 
 
-def deck(path):
-    """The HTML of the deck of a lesson, given the path of its source."""
-    notebook = nbformat.read(lessons.NOTEBOOKS / f"{path.stem}.ipynb", as_version=4)
-    page = Exporter("deck.html.j2").page(
-        as_slides(lessons.read(path), notebook),
-        title=heading(notebook),
-        styles=[asset("reveal/reveal.css"), style("default"), asset("deck.css")],
-        scripts=[asset("reveal/reveal.js"), asset("reveal/notes.js")],
-    )
-    return str(page)
-
-
 def make(folder):
     """Write the deck of every lesson into a folder; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = {folder / f"{path.stem}.html": path for path in lessons.sources() if path.stem[0] == "0"}
-    for file, path in made.items():
-        file.write_text(deck(path), encoding="utf-8")
-    return list(made)
+    files = []
+    for path in sorted(lessons.SOURCES.glob("0*.md")):
+        notebook = nbformat.read(lessons.NOTEBOOKS / f"{path.stem}.ipynb", as_version=4)
+        deck = Exporter("deck.html.j2").page(
+            as_slides(lessons.read(path), notebook),
+            title=heading(notebook),
+            styles=[asset("reveal/reveal.css"), code_style("default"), asset("deck.css")],
+            scripts=[asset("reveal/reveal.js"), asset("reveal/notes.js")],
+        )
+        files.append(folder / f"{path.stem}.html")
+        files[-1].write_text(str(deck), encoding="utf-8")
+    return files
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def driven(address):
         chromium.close()  # which only lets go of it
 
 
-def drive(page, address, keys):
+def drive(page, address):
     """Measure all but the memory, and leave the playground training.
 
     Returns:
@@ -139,17 +139,17 @@ def drive(page, address, keys):
         lab.wait_for_state("paused")
 
     lab.run(3)
-    found["explorer"] = press_keys(page, keys, ".explorer-status", "setting", ".explorer-beta")
+    found["explorer"] = press_keys(page, ".explorer-status", "setting", ".explorer-beta")
     lab.click("train")
     lab.wait_for_state("training")
-    found["delays"] = press_keys(page, keys, lab_browser.STATUS, "beta", ".playground-beta")
+    found["delays"] = press_keys(page, lab_browser.STATUS, "beta", ".playground-beta")
     return found, psutil.Process(int(pid))
 
 
-def press_keys(page, keys, line, setting, slider):
+def press_keys(page, line, setting, slider):
     """Milliseconds from each press of a key on a slider until the line tells the new setting."""
     delays = []
-    for key in range(keys):
+    for key in range(30):
         page.evaluate(WAIT, [line, setting, slider])
         page.locator(f"{slider} .noUi-handle").first.focus()
         page.keyboard.press("ArrowRight" if key % 2 == 0 else "ArrowLeft")
@@ -161,18 +161,17 @@ def press_keys(page, keys, line, setting, slider):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--minutes", type=float, default=10, help="of playing (%(default)s)")
-    parser.add_argument("--keys", type=int, default=30, help="presses (%(default)s)")
-    options = parser.parse_args()
+    minutes = parser.parse_args().minutes
     measured_on = machine()
 
     folder = tempfile.mkdtemp()
     nbformat.write(lab_browser.notebook(SETUP, PLAY, PLAIN, EXPLORE), f"{folder}/play.ipynb")
     with lab_browser.jupyterlab(folder) as address, browser() as (chromium, debugging):
         with driven(debugging) as page:
-            found, kernel = drive(page, address, options.keys)
+            found, kernel = drive(page, address)
         # Playwright keeps a copy of every picture that the page loads: measure without it.
         before = [megabytes(process) for process in (kernel, chromium)]
-        for _ in trange(round(60 * options.minutes), unit="s", mininterval=60):
+        for _ in trange(round(60 * minutes), unit="s", mininterval=60):
             time.sleep(1)
         after = [megabytes(process) for process in (kernel, chromium)]
         with driven(debugging) as page:
@@ -188,11 +187,11 @@ def main():
         row("seconds to the first picture", "at most 1", found["first"], 2),
     ]
     for name, starts, ends in zip(("kernel", "browser"), before, after, strict=True):
-        what = f"MB that the {name} grew in {options.minutes:g} minutes, from {starts:.0f}"
+        what = f"MB that the {name} grew in {minutes:g} minutes, from {starts:.0f}"
         rows.append(row(what, "under 50", [ends - starts], 0))
     text = f"{measured_on}\n\n" + table(["what", "goal", "median", "from–to"], rows)
     print(text)
-    if options.minutes >= 10:
+    if minutes >= 10:
         write(text, "playground_speed.py")
 
 

@@ -7,7 +7,7 @@ own, with nothing beside it; they take turns, so that a slow minute of the machi
 """
 
 import argparse
-import importlib
+import importlib.util
 import multiprocessing
 import resource
 import sys
@@ -153,42 +153,40 @@ def alone(*arguments):
         return pool.apply(measure, arguments)
 
 
-def compare_ways(keys, count, epochs, rounds):
+def compare_ways(count, epochs, rounds):
     """Rows of the table, and "ba" → the median epoch of (b) ÷ that of (a), likewise for others."""
-    runs, missing = {key: [] for key in keys}, {}
-    for key in tqdm(list(keys) * rounds, unit="run"):
-        try:
-            runs[key].append(alone(key, count, 1 + epochs))
-        except ModuleNotFoundError as error:
-            missing[key] = f"{error.name} is not installed"
-    later = {key: np.concatenate([s[1:] for s, *_ in of]) for key, of in runs.items() if of}
-    epoch = {key: median(seconds) for key, seconds in later.items()}
-    ratios, rows = {x + y: epoch[x] / epoch[y] for x in epoch for y in epoch}, []
+    keys = [key for key, (*_, library) in WAYS.items() if importlib.util.find_spec(library)]
+    runs = {key: [] for key in keys}
+    for key in tqdm(keys * rounds, unit="run"):
+        runs[key].append(alone(key, count, 1 + epochs))
+    later = {key: np.concatenate([seconds[1:] for seconds, *_ in runs[key]]) for key in keys}
+    epoch = {key: median(later[key]) for key in keys}
+    rows = []
     for key in keys:
-        row = [f"({key}) {WAYS[key][0]}", missing.get(key, "")]
-        if key in epoch:
-            row[1:] = f"{epoch[key]:.2f}", f"{min(later[key]):.2f}–{max(later[key]):.2f}"
-            row += [f"{ratios[key + o]:.2f}" if o in epoch else "" for o in "af"]
-            warm_up = median(seconds[0] for seconds, *_ in runs[key]) - epoch[key]
-            row += [f"{max(0, warm_up):.1f}", f"{max(memory for *_, memory in runs[key]):.0f}"]
-            row.append(f"{runs[key][-1][1][-1]:.2f}".replace("nan", ""))  # (f) has no cost
-        rows.append(row + [""] * (8 - len(row)))
-    return rows, ratios
+        seconds, costs, memory = zip(*runs[key], strict=True)
+        row = [f"({key}) {WAYS[key][0]}", f"{epoch[key]:.2f}"]
+        row.append(f"{min(later[key]):.2f}–{max(later[key]):.2f}")
+        row += [f"{epoch[key] / epoch[other]:.2f}" for other in "af"]
+        row.append(f"{max(0, median(first for first, *_ in seconds) - epoch[key]):.1f}")
+        row += [f"{max(memory):.0f}", f"{costs[-1][-1]:.2f}".replace("nan", "")]  # (f) has no cost
+        rows.append(row)
+    return rows, {x + y: epoch[x] / epoch[y] for x in keys for y in keys}
 
 
 def compare_recipes(count, epochs):
     """Rows of the table, and how many times sooner the course is at the source's last cost or 0."""
     (source, goals, _), (course, costs, _) = alone("c", count, epochs, 1e-4), alone("a", count, 10)
     reached = next((n for n, value in enumerate(costs, 1) if value <= goals[-1]), 0)
-    shown = course[: reached or 10], costs[: reached or 10]
-    rows = [
-        ["the source's: Adam 1e-4, file order, (c)"],
-        ["the course's: Adam 3e-3, shuffled, (a)"],
-    ]
-    for row, (seconds, values) in zip(rows, ((source, goals), shown), strict=True):
+    course, costs = course[: reached or 10], costs[: reached or 10]
+    rows = []
+    for recipe, seconds, values in (
+        ("the source's: Adam 1e-4, file order, (c)", source, goals),
+        ("the course's: Adam 3e-3, shuffled, (a)", course, costs),
+    ):
         warm = len(seconds) * median(seconds)
-        row += [f"{len(seconds)}", f"{values[-1]:.2f}", f"{warm:.1f}", f"{sum(seconds):.1f}"]
-    return rows, sum(source) / sum(shown[0]) if reached else 0.0
+        figures = f"{len(seconds)} {values[-1]:.2f} {warm:.1f} {sum(seconds):.1f}"
+        rows.append([recipe, *figures.split()])
+    return rows, sum(source) / sum(course) if reached else 0.0
 
 
 # What the course's speed must be (floors) and should be (goals): "ba" is epoch of (b) ÷ of (a).
@@ -206,9 +204,9 @@ def verdicts(ratios):
     """Each floor and goal on a line, with its ratio, as far as it was measured."""
     lines = []
     for wish, name, holds, limit in FLOORS:
-        value, verdict = ratios.get(name), "not measured"
-        if value is not None:
-            verdict = f"{'pass' if holds(value, limit) else 'FAIL'}, {value:.2f}"
+        verdict = "not measured"
+        if name in ratios:
+            verdict = f"{'pass' if holds(ratios[name], limit) else 'FAIL'}, {ratios[name]:.2f}"
         lines.append(f"- {wish}: **{verdict}**")
     return "\n".join(lines)
 
@@ -222,7 +220,7 @@ def main():
     text = [machine()]
     if not MNIST.exists():
         text.append("data/mnist.npz is not there: the images are random, so mind no cost.")
-    rows, ratios = compare_ways(WAYS, count, epochs, rounds)
+    rows, ratios = compare_ways(count, epochs, rounds)
     header = ["way", "seconds per epoch", "fastest–slowest", "÷ (a)", "÷ (f)"]
     text.append(table([*header, "warm-up, s", "peak memory, MB", "cost at the end"], rows))
     rows, ratios["sooner"] = compare_recipes(count, epochs_of_source)

@@ -73,7 +73,7 @@ def find(archive, path):
     """
     if os.path.lexists(path):
         try:
-            return decode(archive, [path.read_bytes()])
+            return _decode(archive, [path.read_bytes()])
         except (OSError, ValueError) as error:
             asides = (path.with_name(f"{path.name}.damaged-{n}") for n in itertools.count(1))
             aside = next(name for name in asides if not os.path.lexists(name))
@@ -81,23 +81,23 @@ def find(archive, path):
                 path.rename(aside)
             is_kept = os.path.lexists(aside)
             done = f"it is kept as {aside.name}" if is_kept else "please remove it yourself"
-            print(f"{path} cannot be used ({reason(error)}): {done}.")
+            print(f"{path} cannot be used ({_reason(error)}): {done}.")
     arrays, by_hand = None, [path.with_name(name) for name in GZIP_FILES.values()]
     if any(map(os.path.exists, by_hand)):
         try:
-            arrays = decode(archive, [file.read_bytes() for file in by_hand])
+            arrays = _decode(archive, [file.read_bytes() for file in by_hand])
         except (OSError, ValueError) as error:
-            print(f"{path.parent}/*.gz are not used for {archive.name} ({reason(error)}).")
+            print(f"{path.parent}/*.gz are not used for {archive.name} ({_reason(error)}).")
     arrays = arrays or _download(archive, path)
     try:
         save(path, np.savez_compressed, **arrays)
         print(f"{archive.name} is now in {path}.")
     except OSError as error:
-        print(f"{path} could not be saved ({reason(error)}).")
+        print(f"{path} could not be saved ({_reason(error)}).")
     return arrays
 
 
-def decode(archive, files):
+def _decode(archive, files):
     """The checked uint8 arrays of an archive, from the bytes of its one file or its four."""
     try:
         if len(files) == 1:
@@ -122,9 +122,9 @@ def _download(archive, path):
     for url in archive.urls:
         names = GZIP_FILES.values() if url.endswith("/") else [path.name]
         try:
-            return decode(archive, [_read(urljoin(url, name)) for name in names])
+            return _decode(archive, [_read(urljoin(url, name)) for name in names])
         except (OSError, ValueError) as error:
-            problems.append(f"{urlsplit(url).netloc}: {reason(error)}")
+            problems.append(f"{urlsplit(url).netloc}: {_reason(error)}")
     raise ConnectionError(
         f"{archive.name} could not be downloaded ({'; '.join(problems)}).\nConnect to the internet "
         f"and run this again, or put {path.name} or the four original .gz files into {path.parent} "
@@ -157,6 +157,6 @@ def save(path, write, **arrays):
         os.replace(file.name, path)
 
 
-def reason(error):
+def _reason(error):
     """In a few words, what went wrong with a file or a download."""
     return getattr(error, "strerror", None) or str(error)

@@ -484,6 +484,9 @@ def quick(monkeypatch, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "notebooks").mkdir()
     monkeypatch.chdir(tmp_path / "notebooks")
+    package.tf.config.run_functions_eagerly(True)
+    yield
+    package.tf.config.run_functions_eagerly(False)
 
 
 def run(cells, names):

@@ -31,7 +31,6 @@ with Gradebook("sqlite:///gradebook.db") as book:
     }))
 """
 pytestmark = [pytest.mark.slow, pytest.mark.nbgrader]
-each_lesson = pytest.mark.parametrize("name", LESSONS)
 
 
 @pytest.fixture(scope="module")
@@ -41,15 +40,10 @@ def course(tmp_path_factory):
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
     scripts = folder / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
     path = os.pathsep.join([str(scripts), os.environ["PATH"]])  # nbgrader looks for alembic there
+    how = {"cwd": folder, "env": os.environ | {"PATH": path}, "capture_output": True, "text": True}
 
     def run(*arguments):
-        done = subprocess.run(
-            [scripts / "python", *arguments],
-            cwd=folder,
-            env=os.environ | {"PATH": path},
-            capture_output=True,
-            text=True,
-        )
+        done = subprocess.run([scripts / "python", *arguments], **how)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -60,7 +54,7 @@ def course(tmp_path_factory):
 
     shutil.copy(NOTEBOOKS / "solutions" / "nbgrader_config.py", folder)
     for name in LESSONS:
-        notebook = solutions(read(SOURCES / f"{name}.md"))
+        notebook = solutions(source_of(name))
         for cell in notebook.cells:
             if "parameters" in tags(cell):
                 cell.source += '\nSOURCE = "digits"'
@@ -70,23 +64,22 @@ def course(tmp_path_factory):
     return folder, run
 
 
-def answers(name):
-    """Cell id → the right answer of each exercise of a lesson."""
-    return {
-        cell.id: cell.source
-        for cell in read(SOURCES / f"{name}.md").cells
-        if "answer" in tags(cell)
-    }
+def source_of(name):
+    return read(SOURCES / f"{name}.md")
 
 
-def mistakes(name):
-    """Cell id → the first of an exercise's commonest mistakes."""
-    found = {}
-    for cell in read(SOURCES / f"{name}.md").cells:
-        if "mistake" in tags(cell):
+def written_and_points(name):
+    """Answer's id → right answer, and → its commonest mistake; check's id → points."""
+    right, wrong, points = {}, {}, {}
+    for cell in source_of(name).cells:
+        if "answer" in tags(cell):
+            right[cell.id] = cell.source
+        elif "check" in tags(cell):
+            points[cell.id] = cell.metadata.points
+        elif "mistake" in tags(cell):
             exercise = cell.id.partition("-mistake-")[0]
-            found.setdefault(f"{exercise}-answer", CODE.findall(cell.source)[0])
-    return found
+            wrong.setdefault(f"{exercise}-answer", CODE.findall(cell.source)[0])
+    return right, wrong, points
 
 
 def hand_in(folder, student, name, written):
@@ -99,42 +92,32 @@ def hand_in(folder, student, name, written):
     nbformat.write(notebook, submitted / f"{name}.ipynb")
 
 
-@each_lesson
+@pytest.mark.parametrize("name", LESSONS)
 def test_nbgrader_hands_out_what_the_lesson_has(course, name):
     folder, _ = course
     released = nbformat.read(folder / "release" / name / f"{name}.ipynb", as_version=4)
-    source = read(SOURCES / f"{name}.md")
-
-    def exercises(notebook):
-        return [(cell.id, cell.source) for cell in notebook.cells if cell.id.startswith("ex-")]
-
-    assert exercises(released) == exercises(lesson(source))
-    everything = "\n".join(cell.source for cell in released.cells)
-    for answer in answers(name).values():
-        solved = re.findall(r"### BEGIN SOLUTION\n(.*?)\n\s*### END SOLUTION", answer, re.S)
-        assert solved and not any(lines in everything for lines in solved)
+    handed_out, of_the_lesson = (
+        [(cell.id, cell.source) for cell in notebook.cells if cell.id.startswith("ex-")]
+        for notebook in (released, lesson(source_of(name)))
+    )
+    assert handed_out == of_the_lesson
+    assert "SOLUTION" not in "".join(cell.source for cell in released.cells)
 
 
 def test_nbgrader_grades_right_and_wrong_submissions_and_untouched_ones(course):
     folder, run = course
+    expected = {}
     for name in LESSONS:
-        right, wrong = answers(name), mistakes(name)
-        first = min(right)
+        right, wrong, points = written_and_points(name)
         assert wrong.keys() == right.keys()
-        hand_in(folder, "ada", name, right)
-        hand_in(folder, "ben", name, wrong | {first: right[first]})
-        hand_in(folder, "cem", name, {})
+        first, nothing = min(right), dict.fromkeys(points, 0)
+        its_check = first.replace("-answer", "-check")
+        for student, written, scores in (
+            ("ada", right, points),
+            ("ben", wrong | {first: right[first]}, nothing | {its_check: points[its_check]}),
+            ("cem", {}, nothing),
+        ):
+            hand_in(folder, student, name, written)
+            expected[f"{student} {name}"] = {c: [scores[c], points[c]] for c in points}
         run("-m", "nbgrader", "autograde", name)
-    scores = json.loads(run("-c", SCORES))
-    for name in LESSONS:
-        graded = {
-            cell.id: cell.metadata.points
-            for cell in read(SOURCES / f"{name}.md").cells
-            if "check" in tags(cell)
-        }
-        first = min(answers(name)).replace("-answer", "-check")
-        assert scores[f"ada {name}"] == {check: [full, full] for check, full in graded.items()}
-        assert scores[f"ben {name}"] == {
-            check: [full if check == first else 0, full] for check, full in graded.items()
-        }
-        assert scores[f"cem {name}"] == {check: [0, full] for check, full in graded.items()}
+    assert json.loads(run("-c", SCORES)) == expected

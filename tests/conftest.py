@@ -20,24 +20,15 @@ needs_mnist = pytest.mark.skipif(
 )
 
 PARTS = {"mnist", "browser", "publish", "nbgrader", "setup"}
-ASTRAY = pytest.StashKey()
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config, items):
-    """Remember which slow tests are in no part of `make test-all`, and which others are in one."""
-    marks = {item.nodeid: {mark.name for mark in item.iter_markers()} for item in items}
-    config.stash[ASTRAY] = [
-        test
-        for test, names in marks.items()
-        if ("slow" in names) != bool(names & PARTS) or ("ci" in names and "slow" not in names)
-    ]
-
-
-@pytest.fixture
-def tests_in_no_part(request):
-    """The ids of the tests that `make test` and `make test-all` would run never, or twice."""
-    return request.config.stash[ASTRAY]
+def pytest_collection_modifyitems(items):
+    """Refuse a test that `make test` and `make test-all` would run never, or twice."""
+    for item in items:
+        marks = {mark.name for mark in item.iter_markers()}
+        if len(marks & PARTS) != ("slow" in marks) or "ci" in marks and "slow" not in marks:
+            raise pytest.UsageError(f"{item.nodeid}: slow tests, and no others, are in one part.")
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -29,29 +30,22 @@ def read(name):
 PYPROJECT = tomllib.loads(read("pyproject.toml"))
 PROJECT = PYPROJECT["project"]
 SUPPORTED = re.findall(r'"(3\.\d+)"', read("tools/make_environment.py"))
-LISTS = {name: read(name).splitlines() for name in ("requirements.txt", "requirements-dev.txt")}
-TRACKED = (ROOT / ".git").exists() and subprocess.run(
-    ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
-).stdout.split("\0")
-
-# ---------------------------------------------------------------- what is installed
-
+MARKERS = ("platform_system", "sys_platform", "os_name", "platform_machine")
 PLATFORMS = {
-    "Linux": {"sys_platform": "linux", "os_name": "posix", "platform_machine": "x86_64"},
-    "Darwin": {"sys_platform": "darwin", "os_name": "posix", "platform_machine": "arm64"},
-    "Windows": {"sys_platform": "win32", "os_name": "nt", "platform_machine": "AMD64"},
+    "Linux": ("linux", "posix", "x86_64"),
+    "Darwin": ("darwin", "posix", "arm64"),
+    "Windows": ("win32", "nt", "AMD64"),
 }
 
 
-def pins(lines, place):
-    """Package → version, of the lines that hold at a place; each package once, exactly."""
+def pins(name, place):
+    """Package → version, of a file's lines that hold at a place; each package once, exactly."""
     found = {}
-    for pin in map(Requirement, lines):
+    for pin in map(Requirement, read(name).splitlines()):  # no line names a place to download from
+        assert not pin.url and re.fullmatch(r"==[\w.+!]+", str(pin.specifier)), pin
         if pin.marker is None or pin.marker.evaluate(place):
-            (specifier,) = pin.specifier
-            assert specifier.operator == "==", f"{pin} is no exact version"
             assert canonicalize_name(pin.name) not in found, f"{pin.name} is pinned twice"
-            found[canonicalize_name(pin.name)] = specifier.version
+            found[canonicalize_name(pin.name)] = str(pin.specifier)[2:]
     return found
 
 
@@ -59,138 +53,91 @@ def pins(lines, place):
 @pytest.mark.parametrize("release", [0, 20])  # markers may tell a version's releases apart
 @pytest.mark.parametrize("version", SUPPORTED)
 def test_pins_fit_the_project(version, release, platform):
-    place = {
-        **PLATFORMS[platform],
-        "platform_system": platform,
-        "python_version": version,
-        "python_full_version": f"{version}.{release}",
-        "implementation_name": "cpython",
-        "platform_python_implementation": "CPython",
-        "extra": "",
-    }
-    lesson, more = (pins(lines, place) for lines in LISTS.values())
-    assert all(lesson[name] == more[name] for name in lesson.keys() & more), "run make lock"
-    tests = PROJECT["optional-dependencies"]["dev"]
-    for wanted, pinned in [(PROJECT["dependencies"], lesson), (tests, lesson | more)]:
+    place = dict(zip(MARKERS, (platform, *PLATFORMS[platform]), strict=True))
+    place |= {"python_version": version, "python_full_version": f"{version}.{release}"}
+    learners, tests = pins("requirements.txt", place), pins("requirements-dev.txt", place)
+    assert all(learners[name] == tests[name] for name in learners.keys() & tests), "run make lock"
+    assert not learners.keys() & {"pytest", "ruff", "jupytext", "playwright", "distributed"}
+    needed = PROJECT["optional-dependencies"]["dev"]
+    for wanted, pinned in [(PROJECT["dependencies"], learners), (needed, learners | tests)]:
         for requirement in map(Requirement, wanted):
-            version = pinned.get(canonicalize_name(requirement.name), "absent")
-            assert version != "absent" and requirement.specifier.contains(version), (
-                f"{requirement} is not {version}: run make lock"
-            )
+            version = pinned[canonicalize_name(requirement.name)]
+            assert requirement.specifier.contains(version), f"{requirement}: run make lock"
 
 
-def test_learners_need_not_install_what_tests_need():
-    names = {Requirement(line).name for line in LISTS["requirements.txt"]}
-    assert not names & {"pytest", "ruff", "jupytext", "playwright", "distributed", "latex2mathml"}
-
-
-def test_pins_name_no_place_to_download_from():
-    for line in sum(LISTS.values(), []):
-        assert "://" not in line and "@" not in line and not line.startswith("-"), line
-
-
-@pytest.mark.skipif(not TRACKED, reason="not a git repository")
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git repository")
 def test_no_file_names_a_registry():
-    hosts = re.compile(
-        rb"[p]ypi\.(org|python)|[p]ythonhosted|[n]pmjs\.|[a]naconda\.org|--index-url [^ ]*/"
-    )
-    named = [name for name in TRACKED if name and (ROOT / name).is_file()]
-    assert [name for name in named if hosts.search((ROOT / name).read_bytes())] == []
+    hosts = "[p]ypi\\.(org|python)|[p]ythonhosted|[n]pmjs\\.|[a]naconda\\.org|--index-url [^ ]*/"
+    found = subprocess.run(["git", "grep", "-lE", "-e", hosts], cwd=ROOT, capture_output=True)
+    assert (found.returncode, found.stdout) == (1, b"")  # 1: nothing was found
 
 
-def test_supported_pythons_are_the_same_everywhere():
+def test_supported_pythons_and_what_is_installed_are_the_same_everywhere():
     allowed = SpecifierSet(PROJECT["requires-python"])
     assert SUPPORTED == [f"3.{minor}" for minor in range(30) if allowed.contains(f"3.{minor}.0")]
     assert " ".join(f"python{version}" for version in reversed(SUPPORTED)) in read("Makefile")
     assert PYPROJECT["tool"]["ruff"]["target-version"] == "py" + SUPPORTED[0].replace(".", "")
     jobs = yaml.safe_load(read(".github/workflows/tests.yml"))["jobs"]
     tested = jobs["fast"]["strategy"]["matrix"]["python"]
-    tested.append(jobs["everything"]["steps"][1]["with"]["python-version"])
-    assert sorted(tested) == SUPPORTED
-
-
-def test_conda_installs_the_learners_pins():
+    assert sorted([*tested, jobs["everything"]["steps"][1]["with"]["python-version"]]) == SUPPORTED
     conda = yaml.safe_load(read("environment.yml"))
     assert conda["channels"] == ["conda-forge", "nodefaults"]
-    python, pip, rest = conda["dependencies"]
-    name, version = python.split("=")
-    assert (name, pip) == ("python", "pip")
-    assert version in SUPPORTED
-    assert rest == {"pip": ["-r requirements.txt", "-e ."]}
+    python, *rest = conda["dependencies"]
+    assert python.removeprefix("python=") in SUPPORTED
+    assert rest == ["pip", {"pip": ["-r requirements.txt", "-e ."]}]
 
 
 @pytest.mark.slow
 @pytest.mark.setup
 def test_everything_that_a_lesson_imports_is_packaged(tmp_path):
-    for name in ("pyproject.toml", "README.md", "LICENSE", "helpers.py", "sparse_autoencoder"):
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, tmp_path / name)
+    wanted = [ROOT / "helpers.py", *(ROOT / "sparse_autoencoder").rglob("*.*")]
+    wanted = [path.relative_to(ROOT) for path in wanted if path.suffix != ".pyc"]
+    for name in [*wanted, "pyproject.toml", "README.md", "LICENSE"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
     pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--quiet"]
     subprocess.run([*pip, "--target", tmp_path / "there", tmp_path], check=True)
-    there = {str(path.relative_to(tmp_path / "there")) for path in tmp_path.glob("there/**/*")}
-    package = (ROOT / "sparse_autoencoder").rglob("*.*")
-    wanted = [str(path.relative_to(ROOT)) for path in package if path.suffix != ".pyc"]
-    assert {"helpers.py", *wanted} <= there
-
-
-# ---------------------------------------------------------------- floors
-
-FLOORS = [  # a part of the package imports only from floors below its own
-    {"vocabulary", "figures", "tables", "archives", "verdicts"},
-    {"model", "images", "pngs"},
-    {"training", "modern", "measures"},
-    {"playground", "studies", "checks"},
-]
+    assert [name for name in wanted if not (tmp_path / "there" / name).exists()] == []
 
 
 def imports(path):
-    """The full names of the modules that a module of the project imports."""
+    """The full names of what a module of the project imports."""
     package = path.relative_to(ROOT).with_suffix("").parts
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
-            origin = [*package[: -node.level], node.module] if node.level else [node.module]
+            origin = [*package[: -node.level or None], node.module] if node.level else [node.module]
             for alias in node.names:
                 yield ".".join([*filter(None, origin), alias.name])
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
 
 
-def test_the_package_stands_on_floors():
-    for path in (ROOT / "sparse_autoencoder").rglob("*.py"):
-        part = path.relative_to(ROOT / "sparse_autoencoder").parts[0].removesuffix(".py")
-        below = set()
-        for floor in FLOORS:
-            if part in floor:
-                break
-            below |= floor
+def test_parts_of_the_package_import_each_other_in_one_direction_only():
+    package, below = ROOT / "sparse_autoencoder", {}
+    parts = {path.stem for path in package.iterdir()}
+    for path in package.rglob("*.py"):
+        part = path.relative_to(package).parts[0].removesuffix(".py")
         for name in imports(path):
             top, *rest = name.split(".")
             assert top not in ("helpers", "tools", "tests", "benchmarks"), f"{path}: {name}"
-            if top == "sparse_autoencoder":
-                assert {rest[0]} <= below | {part} or part == "__init__", f"{path}: {name}"
-
-
-# ---------------------------------------------------------------- habits
-
-SCHEMAS = {
-    "CITATION.cff": ["vendor.citation-file-format"],
-    ".github/workflows/*.yml": [
-        "vendor.github-workflows",
-        "custom.github-workflows-require-timeout",
-    ],
-    ".github/ISSUE_TEMPLATE/*.yml": ["vendor.github-issue-forms"],
-}
+            if top == "sparse_autoencoder" and rest[0] != part:
+                below.setdefault(part, set()).add(rest[0] if rest[0] in parts else "__init__")
+    TopologicalSorter(below).prepare()  # raises where they import each other in a circle
 
 
 @pytest.mark.parametrize(
-    "pattern, schema", [(files, schema) for files in SCHEMAS for schema in SCHEMAS[files]]
+    "pattern, schema",
+    [
+        ("CITATION.cff", "vendor.citation-file-format"),
+        (".github/workflows/*.yml", "vendor.github-workflows"),
+        (".github/workflows/*.yml", "custom.github-workflows-require-timeout"),
+        (".github/ISSUE_TEMPLATE/*.yml", "vendor.github-issue-forms"),
+    ],
 )
 def test_public_schemas_hold(pattern, schema):
-    files = sorted(ROOT.glob(pattern))
-    assert files
-    assert (
-        check_jsonschema(["--builtin-schema", schema, *map(str, files)], standalone_mode=False) == 0
-    )
+    files = [str(file) for file in ROOT.glob(pattern)]
+    command = ["--builtin-schema", schema, *files]
+    assert files and check_jsonschema(command, standalone_mode=False) == 0
 
 
 def test_the_version_is_the_same_everywhere():
@@ -208,10 +155,6 @@ def test_hooks_run_what_the_project_has():
         assert command[:2] == ["-m", "ruff"] or (ROOT / command[0]).is_file()
 
 
-def test_every_slow_test_is_in_a_part_of_make_test_all(tests_in_no_part):
-    assert tests_in_no_part == []
-
-
 def test_every_part_has_a_target():
     markers = PYPROJECT["tool"]["pytest"]["ini_options"]["markers"]
     parts = {marker.split(":")[0] for marker in markers} - {"slow", "ci"}
@@ -226,23 +169,16 @@ PAGES += ["teaching/README.md", "benchmarks/README.md", "notebooks/solutions/REA
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_links_and_commands_lead_somewhere(page):
+def test_links_paths_and_commands_lead_somewhere(page):
     text, folder = read(page), (ROOT / page).parent
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
         assert (folder / target).exists(), target
-    targets = re.findall(r"^([a-z -]+):.*##", read("Makefile"), re.M)
-    for target in re.findall(r"`make ([a-z-]+)", text) + re.findall(r"^make ([a-z-]+)", text, re.M):
-        assert target in " ".join(targets).split(), target
+    made = r"build/|\.venv|release/|lessons/NN_name|.*mnist\.npz"
+    for name in re.findall(r"`([\w./-]+(?:/|\.(?:py|md|yml|txt|csv|png|gif|toml|npz)))`", text):
+        places = [root / name for root in (ROOT, folder, ROOT / "sparse_autoencoder")]
+        assert re.match(made, name) or any(place.exists() for place in places), name
+    targets = " ".join(re.findall(r"^([a-z -]+):.*##", read("Makefile"), re.M)).split()
+    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.M)) <= set(targets)
     for module in re.findall(r"python -m ((?:tools|sparse_autoencoder)[\w.]*)", text):
         path = ROOT / module.replace(".", "/")
         assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
-
-
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
-def test_paths_on_pages_exist(page):
-    made = ("build/", ".venv", "data/models", "mnist.npz", "lessons/NN_name.md")
-    for name in re.findall(
-        r"`([\w./-]+(?:/|\.(?:py|md|yml|txt|csv|png|gif|toml|npz)))`", read(page)
-    ):
-        places = [ROOT / name, ROOT / "sparse_autoencoder" / name]
-        assert name.startswith(made) or any(place.exists() for place in places), name

@@ -1,11 +1,9 @@
 """The pages, made as `make site` does and opened in Debian's Chromium."""
 
-import functools
 import json
 import math
 import re
 import urllib.parse
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -16,102 +14,127 @@ from sparse_autoencoder.tables import sweep_picture
 from tools import lessons, site
 from tools.render import markdown
 
-STEMS = ["index", *(path.stem for path in lessons.sources())]
-each_page = pytest.mark.parametrize("stem", STEMS)
+STEMS = [path.stem for path in lessons.sources()]
+NOTEBOOKS = {stem: nbformat.read(lessons.NOTEBOOKS / f"{stem}.ipynb", 4) for stem in STEMS}
+NAMES = [f"{stem}.html" for stem in STEMS]
 
-
-def in_chromium(test):
-    """Mark a test that opens pages in a browser."""
-    return pytest.mark.slow(pytest.mark.publish(pytest.mark.browser(test)))
+# What is wrong with a page on a phone, and the luminance of its colours, as WCAG defines it.
+MEASURE = """() => {
+    const all = (selector) => [...document.querySelectorAll(selector)];
+    const light = ([selector, property]) => all(selector).slice(0, 1).map((element) => {
+        const [r, g, b] = getComputedStyle(element)[property].match(/\\d+/g)
+            .map((part) => part / 255)
+            .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    });
+    const faults = [
+        ...all("body *").filter((element) => element.getBoundingClientRect().right > 391)
+            .filter((element) => !element.closest("pre, .scroll")),  // which scroll by themselves
+        ...all("img").filter((image) => !image.naturalWidth),
+        ...all("main > .cell > .text math").filter((math) => math.clientHeight <= 5),
+    ];
+    return {
+        faults: faults.map((element) => element.outerHTML.slice(0, 100)),
+        width: document.documentElement.scrollWidth,
+        ground: light(["body", "backgroundColor"])[0],
+        pictures: light(["figure img", "backgroundColor"]),
+        texts: [["main p", "color"], ["main a", "color"], ["pre.output", "color"]].flatMap(light),
+    };
+}"""
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """The folder of the pages."""
-    folder = tmp_path_factory.mktemp("site")
-    assert [file.stem for file in site.make(folder)] == STEMS
-    return folder
+    """Name of a page → its file and its HTML."""
+    files = site.make(tmp_path_factory.mktemp("site"))
+    read = [BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser") for file in files]
+    return {file.name: (file, html) for file, html in zip(files, read, strict=True)}
 
 
-@functools.cache
-def soup(file):
-    return BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
-
-
-def notebook(stem):
-    return nbformat.read(lessons.NOTEBOOKS / f"{stem}.ipynb", as_version=4)
-
-
-def test_links_resolve_and_pictures_are_described(pages):
-    html = {stem: soup(pages / f"{stem}.html") for stem in STEMS}
-    for stem, page in html.items():
-        assert not page.select("link, script[src], iframe")
-        for element in page.select("a[href], img[src]"):
-            link = element.get("href") or element["src"]
-            if re.match(r"(https?|data):", link):
-                assert element.name == "a" or link.startswith("data:"), "nothing is fetched"
-                continue
-            name, _, place = urllib.parse.unquote(link).partition("#")
-            assert not name or (pages / name).is_file(), link
-            assert not place or html[Path(name).stem or stem].find(id=place), link
-        assert page.select("img")
-        for picture in page.select("img"):
+def test_links_resolve_and_pictures_are_described_and_nothing_is_fetched(pages):
+    copies = 0
+    for name, (file, html) in pages.items():
+        assert not html.select("link, script[src], iframe")
+        for picture in html.select("img"):
             assert len(picture["alt"]) >= 20 and not picture["alt"].startswith("No description")
+            source = picture["src"]
+            assert source.startswith("data:") or (file.parent / source).is_file()
+        for link in [link["href"] for link in html.select("a")]:
+            target, _, place = urllib.parse.unquote(link).partition("#")
+            if target.startswith("files/"):
+                original = lessons.ROOT / target.removeprefix("files/")
+                assert (file.parent / target).read_bytes() == original.read_bytes()
+                copies += 1
+            elif not re.match("https?:", target):
+                assert not place or pages[target or name][1].find(id=place), link
+                assert not target or target in pages, link
+    assert copies
 
 
-def test_the_pages_follow_each_other_and_formulas_are_drawn(pages):
-    names = [f"{stem}.html" for stem in STEMS[1:]]
-    lists = soup(pages / "index.html").select("main li strong a")
-    assert [link["href"] for link in lists] == names
-    for i, stem in enumerate(STEMS[1:]):
-        page = soup(pages / f"{stem}.html")
-        assert {a["href"] for a in page.select("[rel=next]")} == set(names[i + 1 : i + 2])
-        assert {a["href"] for a in page.select("[rel=prev]")} == set(names[:i][-1:])
-        texts = [cell.source for cell in notebook(stem).cells if cell.cell_type == "markdown"]
+def test_the_pages_follow_each_other_with_formulas_drawn_and_playgrounds_explained(pages):
+    assert list(pages) == ["index.html", *NAMES]
+    links = pages["index.html"][1].select("main li strong a")
+    assert [link["href"] for link in links] == NAMES
+    for i, (name, notebook) in enumerate(zip(NAMES, NOTEBOOKS.values(), strict=True)):
+        html = pages[name][1]
+        assert {a["href"] for a in html.select("[rel=next]")} == set(NAMES[i + 1 : i + 2])
+        assert {a["href"] for a in html.select("[rel=prev]")} == set(NAMES[:i][-1:])
+        texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
         formulas = re.findall(r"\$\$.+?\$\$|\$.+?\$", "\n".join(texts), re.S)
-        assert len(page.select("math")) == len(formulas)
-        assert not [math for math in page.select("math") if re.search(r"[\\$]", math.text)]
-        played = [cell for cell in notebook(stem).cells if "playground" in lessons.tags(cell)]
-        assert len(page.select("p.note")) == len(played)
+        assert len(html.select("math")) == len(formulas)
+        assert not [math for math in html.select("math") if re.search(r"[\\$]", math.text)]
+        played = [cell for cell in notebook.cells if "playground" in lessons.tags(cell)]
+        assert len(html.select("p.note")) == len(played)
+
+
+def test_answers_and_hints_are_folded_with_all_their_text(pages):
+    box = pages["03_kl_sparsity.html"][1].find(id="playground-experiments")
+    answers = [answer.text for answer in box.select("details:not([open])")]
+    assert len(answers) == 3
+    assert sum(map(len, answers)) > len(box.text) / 3, "they are as long as the questions"
+    source = "<details>\n<summary>Hint</summary>\n\nUse $\\rho$.\n\n</details>\n\nGo on."
+    html = BeautifulSoup(markdown(source), "html.parser")
+    assert "Use" in html.details.text and html.details.math
+    assert "Go on" not in html.details.text
+    assert "<math" in markdown("<details><summary>Hint</summary>$x$.</details>")
 
 
 @pytest.fixture(scope="module")
 def explorers(pages):
-    """For each cell that makes a SweepExplorer: its page, its part of it, the widget."""
+    """For each cell that makes a SweepExplorer: file, part of the page, sliders, widget."""
     found = []
-    for stem in STEMS[1:]:
-        for cell in notebook(stem).cells:
+    for name, notebook in zip(NAMES, NOTEBOOKS.values(), strict=True):
+        for cell in notebook.cells:
             if "explorer" in lessons.tags(cell):
-                names, file = {}, pages / f"{stem}.html"
+                names, (file, html) = {}, pages[name]
                 exec(cell.source, names)
-                found.append((file, soup(file).find(id=cell.id), names["explorer"]))
-    assert [file.name[:2] for file, _, _ in found] == ["03", "04", "06"]
+                widget = names["explorer"]
+                sliders = [child for child in widget.children if hasattr(child, "options")]
+                found.append((file, html.find(id=cell.id), sliders, widget))
+    assert [file.name[:2] for file, *_ in found] == ["03", "04", "06"]
     return found
 
 
 def test_an_explorer_on_a_page_says_what_the_widget_says(explorers):
-    for file, box, explorer in explorers:
-        sliders = [child for child in explorer.children if hasattr(child, "options")]
+    for file, box, sliders, widget in explorers:
         assert [label.text for label in box.select("label")] == [s.description for s in sliders]
         assert [place.text for place in box.select("output")] == [s.label for s in sliders]
         states = json.loads(box.script.string)
         assert len(states) == math.prod(len(slider.options) for slider in sliders)
-        for places in [*states][::3]:
+        for places, state in [*states.items()][::3]:
             for slider, place in zip(sliders, places.split(","), strict=True):
                 slider.index = int(place)
-            texts = [child.value for child in explorer.children if isinstance(child, HTML)]
-            assert states[places]["words"] in texts
-            setting = states[places]["setting"]
-            for kind in ("features", "reconstructions") if setting else ():
-                picture = file.parent / states[places][kind]
-                assert picture.read_bytes() == sweep_picture(setting, kind).read_bytes()
+            assert state["words"] in [c.value for c in widget.children if isinstance(c, HTML)]
+            for kind in ("features", "reconstructions") if state["setting"] else ():
+                original = sweep_picture(state["setting"], kind)
+                assert (file.parent / state[kind]).read_bytes() == original.read_bytes()
 
 
-@in_chromium
+@pytest.mark.slow
+@pytest.mark.publish
 def test_an_explorer_is_worked_by_keyboard(explorers, page):
-    for file, box, explorer in explorers:
+    for file, box, sliders, _ in explorers:
         states = json.loads(box.script.string)
-        sliders = [child for child in explorer.children if hasattr(child, "options")]
         places = [int(handle["value"]) for handle in box.select("input")]
         page.goto(file.as_uri())
         shown = page.locator(f"[id={box['id']}] .explorer")
@@ -119,13 +142,12 @@ def test_an_explorer_is_worked_by_keyboard(explorers, page):
             handle, last = shown.locator("input").nth(number), len(slider.options) - 1
             handle.focus()
             moves = {"Home": 0, "ArrowRight": 1, "End": last, "ArrowLeft": last - 1}
-            for key, place in moves.items():
+            for key, places[number] in moves.items():
                 page.keyboard.press(key)
-                places[number] = place
                 state = states[",".join(map(str, places))]
                 words = BeautifulSoup(state["words"], "html.parser").get_text(" ").split()
                 assert shown.locator(".words").inner_text().split() == words
-                text = slider.options[place][0]
+                text = slider.options[places[number]][0]
                 assert shown.locator("output").nth(number).inner_text() == text
                 assert handle.get_attribute("aria-valuetext") == text
                 if state["setting"]:
@@ -134,79 +156,20 @@ def test_an_explorer_is_worked_by_keyboard(explorers, page):
                     assert f'cx="{dot}"' in state["scatter"]
 
 
-@in_chromium
-@each_page
-def test_a_phone_shows_the_page_without_scrolling_sideways(stem, pages, page):
+@pytest.mark.slow
+@pytest.mark.publish
+@pytest.mark.parametrize("name", ["index.html", *NAMES])
+def test_a_page_can_be_read_on_a_phone_by_day_and_by_night_without_a_network(name, pages, page):
     page.set_viewport_size({"width": 390, "height": 844})
     page.asked_for.clear()
-    page.goto((pages / f"{stem}.html").as_uri())
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    # What is wider stands in a box that scrolls inside itself, and can be reached by keyboard.
-    wide = page.evaluate(
-        """[...document.querySelectorAll('body *')]
-            .filter(element => element.getBoundingClientRect().right > 391)
-            .filter(element => !element.closest('pre, .scroll'))
-            .map(element => element.outerHTML.slice(0, 100))"""
-    )
-    assert wide == []
-    broken = page.evaluate(
-        """[...document.images].filter(image => !image.naturalWidth).map(image => image.src)"""
-    )
-    assert broken == []
-    flat = page.evaluate(
-        """[...document.querySelectorAll('main > .cell > .text math')]
-            .filter(math => math.getBoundingClientRect().height <= 5).length"""
-    )
-    assert flat == 0
+    page.goto(pages[name][0].as_uri())
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        seen = page.evaluate(MEASURE)
+        assert seen["faults"] == [] and seen["width"] <= 390
+        assert (seen["ground"] > 0.5) == (scheme == "light")
+        assert seen["pictures"] == pytest.approx([1] * len(seen["pictures"])), "on white ground"
+        for text in seen["texts"]:
+            low, high = sorted((text, seen["ground"]))
+            assert (high + 0.05) / (low + 0.05) >= 4.5
     assert [url for url in page.asked_for if not url.startswith(("file:", "data:"))] == []
-
-
-@in_chromium
-def test_answers_are_folded_until_they_are_asked_for(pages, page):
-    page.goto((pages / "03_kl_sparsity.html").as_uri())
-    box = page.locator("#playground-experiments")
-    folded, closed = box.locator("details"), box.inner_text()
-    assert folded.count() == 3
-    for number in range(3):
-        folded.nth(number).locator("summary").press("Enter")
-    assert len(box.inner_text()) > 1.5 * len(closed), "the answers are as long as the questions"
-
-
-@in_chromium
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_light_and_dark_can_be_read(scheme, pages, page):
-    page.emulate_media(color_scheme=scheme)
-    page.goto((pages / "03_kl_sparsity.html").as_uri())
-    light = page.evaluate(
-        """Object.fromEntries([['text', 'color', 'main p'], ['page', 'backgroundColor', 'body'],
-            ['link', 'color', 'nav a'], ['output', 'color', 'pre.output'],
-            ['picture', 'backgroundColor', 'figure img']].map(([name, property, selector]) => {
-            const color = getComputedStyle(document.querySelector(selector))[property];
-            const [r, g, b] = color.match(/\\d+/g).map(part => part / 255)
-                .map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
-            return [name, 0.2126 * r + 0.7152 * g + 0.0722 * b];  // luminance, as WCAG defines it
-        }))"""
-    )
-    assert (light["page"] > 0.5) == (scheme == "light")
-    assert light["picture"] == pytest.approx(1), "pictures keep their white ground"
-    for name in ("text", "link", "output"):
-        low, high = sorted((light[name], light["page"]))
-        assert (high + 0.05) / (low + 0.05) >= 4.5, name
-    page.emulate_media(color_scheme=None)
-
-
-def test_links_to_files_lead_to_copies_beside_the_page(tmp_path):
-    html = "<main><a href='../LICENSE'>a</a><a href='06_tradeoff.ipynb#check'>b</a></main>"
-    page = BeautifulSoup(html, "html.parser")
-    site.with_links(page, lessons.NOTEBOOKS, tmp_path)
-    links = [link["href"] for link in page.select("a")]
-    assert links == ["files/LICENSE", "06_tradeoff.html#check"]
-    assert (tmp_path / links[0]).read_bytes() == (lessons.ROOT / "LICENSE").read_bytes()
-
-
-def test_a_folded_hint_keeps_its_text_inside():
-    source = "<details>\n<summary>Hint</summary>\n\nUse $\\rho$.\n\n</details>\n\nGo on."
-    page = BeautifulSoup(markdown(source), "html.parser")
-    assert "Use" in page.details.text and page.details.math
-    assert "Go on" not in page.details.text
-    assert "<math" in markdown("<details><summary>Hint</summary>$x$.</details>")

@@ -2,7 +2,7 @@
 
 import pytest
 from bs4 import BeautifulSoup
-from nbformat.v4 import new_code_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tools import lessons, slides
 
@@ -14,76 +14,24 @@ FAULTS = """() => {
     return Reveal.getSlides().map((slide, number) => {
         Reveal.slide(number);
         const box = slide.getBoundingClientRect(), faults = [];
-        for (const element of slide.querySelectorAll('*:not(aside.notes, aside.notes *)')) {
+        for (const element of slide.querySelectorAll("*:not(aside.notes, aside.notes *)")) {
             const place = element.getBoundingClientRect(), style = getComputedStyle(element);
+            const fault = (words) => faults.push(`${words}: ${element.outerHTML.slice(0, 100)}`);
             if (place.left < box.left - 1 || place.right > box.right + 1
                 || place.top < box.top - 1 || place.bottom > box.bottom + 1
-                || style.overflowX !== 'visible' && element.scrollWidth > element.clientWidth + 1)
-                faults.push('outside: ' + element.outerHTML.slice(0, 100));
-            if (element.matches('p, li, td, th, pre') && parseFloat(style.fontSize) < 16)
-                faults.push('small: ' + element.outerHTML.slice(0, 100));
-            if (element.matches('img') && !(element.naturalWidth && place.height >= 150))
-                faults.push('picture: ' + element.alt);
+                || style.overflowX !== "visible" && element.scrollWidth > element.clientWidth + 1)
+                fault("outside");
+            if (element.matches("p, li, td, th, pre") && parseFloat(style.fontSize) < 16)
+                fault("small");
+            if (element.matches("img") && !(element.naturalWidth && place.height >= 150))
+                fault("picture");
         }
-        if (!slide.querySelector('img') && slide.innerText.trim().length <= 20)
-            faults.push('next to empty');
-        if (box.width < 1100) faults.push('does not fill the screen');
+        if (!slide.querySelector("img") && slide.innerText.trim().length <= 20)
+            faults.push("next to empty");
+        if (box.width < 1100) faults.push("does not fill the screen");
         return [slide.dataset.cell, faults];
     });
 }"""
-SOURCE = """
-+++ {"id": "title", "slide": "slide"}
-
-# Title
-
-+++ {"id": "read", "slide": "skip"}
-
-For readers.
-
-+++ {"tags": ["notes"]}
-
-To nobody.
-
-+++ {"id": "first", "slide": "slide"}
-
-## 1. First
-
-A long text.
-
-+++ {"tags": ["slide"]}
-
-A short one.
-
-+++ {"tags": ["notes"]}
-
-Say more.
-
-```{code-cell}
-:id: define
-:slide: '-'
-:code: true
-```
-
-```{code-cell}
-:id: draw
-:slide: slide
-```
-
-```{code-cell}
-:id: count
-:slide: fragment
-```
-
-```{code-cell}
-:id: hidden
-:slide: skip
-```
-"""
-
-
-def in_chromium(test):
-    """Mark a test that opens decks in a browser."""
-    return pytest.mark.slow(pytest.mark.publish(pytest.mark.browser(test)))
 
 
 @pytest.fixture(scope="module")
@@ -92,43 +40,49 @@ def decks(tmp_path_factory):
     return {file.stem: file for file in slides.make(tmp_path_factory.mktemp("slides"))}
 
 
-def test_a_deck_shows_what_the_source_marks_and_nothing_else(tmp_path):
-    def printed(text):
-        return new_output("stream", text=text)
-
+def test_a_deck_shows_what_the_source_marks_and_nothing_else():
     one, two = (new_output("display_data", {"image/png": name}) for name in ("one", "two"))
-    outputs = {
-        "define": [printed("a summary")],
-        "draw": [printed("beside it"), one, two],
-        "count": [printed(" 50%|#\n100%|##\n23 units\n"), printed("100%|##\n")],
-        "hidden": [one],
-    }
-    made = new_notebook(cells=[new_code_cell(id=name, outputs=o) for name, o in outputs.items()])
-    (tmp_path / "lesson.md").write_text(SOURCE, encoding="utf-8")
-    title, first, define, draw, count = slides.as_slides(
-        lessons.read(tmp_path / "lesson.md"), made
-    ).cells
+    said, beside, bars, counted = (
+        new_output("stream", text=text)
+        for text in ("a summary", "beside it", "100%|##\n", " 50%|#\n100%|##\n23 units\n")
+    )
+    outputs = {"define": [said], "draw": [beside, one, two], "count": [counted, bars]}
+    made = new_notebook(cells=[new_code_cell(id=name, outputs=outputs[name]) for name in outputs])
+    cells = [
+        new_markdown_cell("# Title", metadata={"slide": "slide"}),
+        new_markdown_cell("For readers.", metadata={"slide": "skip"}),
+        new_markdown_cell("To nobody.", metadata={"tags": ["notes"]}),
+        new_markdown_cell("## 1. First\n\nA long text.", metadata={"slide": "slide"}),
+        new_markdown_cell("A short one.", metadata={"tags": ["slide"]}),
+        new_markdown_cell("Say more.", metadata={"tags": ["notes"]}),
+        new_code_cell(id="define", metadata={"slide": "-", "code": True}),
+        new_code_cell(id="draw", metadata={"slide": "slide"}),
+        new_code_cell(id="count", metadata={"slide": "fragment"}),
+        new_code_cell(id="hidden"),
+    ]
+    title, first, *code = slides.as_slides(new_notebook(cells=cells), made).cells
     assert title.source == "# Title" and "notes" not in title.metadata
     assert (first.source, first.metadata.notes) == ("A short one.", "Say more.")
-    assert [cell.metadata.slide for cell in (define, draw, count)] == ["-", "slide", "fragment"]
-    assert define.outputs == [] and not define.metadata.transient.remove_source
-    assert draw.outputs == [one, two] and draw.metadata.transient.remove_source
-    assert draw.metadata.section == "First"
-    assert [output.text for output in count.outputs] == ["23 units"]
+    assert [cell.outputs for cell in code] == [[], [one, two], [counted]]
+    assert counted.text == "23 units"
+    for cell, (mark, without_source) in zip(
+        code, [("-", False), ("slide", True), ("fragment", True)], strict=True
+    ):
+        assert (cell.metadata.slide, cell.metadata.section) == (mark, "First")
+        assert cell.metadata.transient.remove_source == without_source
 
 
 def test_a_deck_is_one_file_with_notes_and_descriptions_and_without_rubble(decks):
     assert list(decks) == STEMS
     for stem, file in decks.items():
-        source = lessons.read(lessons.SOURCES / f"{stem}.md")
         deck = BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
         assert not deck.select("link, script[src], iframe")
         assert len(deck.select("aside.notes")) >= len(deck.select("section")) / 2
         for image in deck.select("section img"):
             assert image["src"].startswith("data:image/png;base64,")
             assert len(image["alt"]) > 40 and not image["alt"].startswith("No description")
-        marked = [cell for cell in source.cells if "code" in cell.metadata]
-        assert len(deck.select(".source")) == len(marked)
+        cells = lessons.read(lessons.SOURCES / f"{stem}.md").cells
+        assert len(deck.select(".source")) == sum("code" in cell.metadata for cell in cells)
         assert deck.select("section table"), "the scorecard"
         for notes in deck.select("aside.notes"):
             assert notes.extract().text.strip()
@@ -138,13 +92,27 @@ def test_a_deck_is_one_file_with_notes_and_descriptions_and_without_rubble(decks
         assert text.count("Predict") >= 3
 
 
-@in_chromium
+@pytest.mark.slow
+@pytest.mark.publish
 @pytest.mark.parametrize("stem", STEMS)
-def test_no_slide_is_larger_than_the_screen_and_nothing_is_fetched(stem, decks, page):
+def test_slides_fit_the_screen_fetch_nothing_and_the_speaker_sees_the_notes(stem, decks, page):
     page.set_viewport_size({"width": 1280, "height": 720})
     page.asked_for.clear()
     page.goto(decks[stem].as_uri())
     page.wait_for_function("window.Reveal && Reveal.isReady()")
+    with page.expect_popup() as popup:
+        page.keyboard.press("s")
+    view = popup.value.locator(".speaker-controls-notes .value")
+    notes = page.locator("section.present aside.notes").first
+    seen = set()
+    for number in (0, 1):
+        page.wait_for_function(f"Reveal.getIndices().h === {number}")
+        view.filter(has_text=notes.text_content().strip()[:40]).wait_for()
+        seen.add(notes.text_content())
+        assert not notes.is_visible()
+        page.keyboard.press("ArrowRight")
+    assert len(seen) == 2
+    popup.value.close()
     measured = dict(page.evaluate(FAULTS))
     assert {cell: faults for cell, faults in measured.items() if faults} == {}
     assert len(measured) >= 10 and {"title", "takeaways"} <= set(measured)
@@ -154,21 +122,3 @@ def test_no_slide_is_larger_than_the_screen_and_nothing_is_fetched(stem, decks, 
         "slide => slide.insertAdjacentHTML('beforeend', '<p>line</p>'.repeat(40))"
     )
     assert dict(page.evaluate(FAULTS))["takeaways"], "the measure can fail"
-
-
-@in_chromium
-def test_keys_lead_on_and_the_speaker_sees_the_notes(decks, page):
-    page.goto(decks[STEMS[0]].as_uri())
-    page.wait_for_function("window.Reveal && Reveal.isReady()")
-    notes = page.locator("section.present aside.notes").first
-    with page.expect_popup() as popup:
-        page.keyboard.press("s")
-    view = popup.value.locator(".speaker-controls-notes .value")
-    before = notes.text_content().strip()
-    view.filter(has_text=before[:40]).wait_for()
-    page.keyboard.press("ArrowRight")
-    page.wait_for_function("Reveal.getIndices().h === 1")
-    after = notes.text_content().strip()
-    assert after != before and not notes.is_visible()
-    view.filter(has_text=after[:40]).wait_for()
-    popup.value.close()

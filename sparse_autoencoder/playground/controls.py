@@ -9,12 +9,26 @@ from ..vocabulary import HYPERPARAMETERS, value_in_words
 
 WIDE = {"layout": {"width": "420px"}, "style": {"description_width": "150px"}}
 WRAP = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "4px 10px"}
+STYLE = """<style>
+.course-panel .widget-box, .course-panel .widget-html { overflow: visible; }
+.course-panel .widget-html-content { line-height: 1.35; }
+.course-panel .course-pixels { image-rendering: pixelated; }
+.course-panel .course-heard-only { position: absolute; clip-path: inset(50%); }
+.course-panel table { border-collapse: collapse; }
+.course-panel th, .course-panel td {
+    padding: 2px 8px; text-align: right; border-bottom: 1px solid #8888; }
+.course-panel :focus-visible { outline: 2px solid #0072B2; outline-offset: 2px; }
+</style>"""
 
 _shown_by = weakref.WeakValueDictionary()  # id of a notebook's cell → the panel that it shows
 
 
 class Panel(widgets.VBox):
     """A box of widgets that is closed as a whole, and when its cell shows another one."""
+
+    def __init__(self, children):
+        super().__init__([widgets.HTML(STYLE), *children])
+        self.add_class("course-panel")
 
     def _repr_mimebundle_(self, **kwargs):
         cell = _cell_id()
@@ -54,12 +68,8 @@ class Slider(widgets.SelectionSlider):
     """
 
     def __init__(self, name, values, value):
-        super().__init__(
-            options=_options(values),
-            value=value,
-            description=HYPERPARAMETERS[name].label,
-            **WIDE,
-        )
+        label = HYPERPARAMETERS[name].label
+        super().__init__(options=_options(values), value=value, description=label, **WIDE)
 
     def move(self, value):
         """Show a value, which gets a place among the others if it has none."""
@@ -77,8 +87,8 @@ def _options(values):
 def pixels(name, **how):
     """A widget for the bytes of a PNG, of which `name` is the CSS class."""
     picture = widgets.Image(format="png", **how)
-    picture.add_class(name)
-    return picture
+    picture.add_class("course-pixels")
+    return picture.add_class(name)
 
 
 def _cell_id():

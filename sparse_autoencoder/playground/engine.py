@@ -4,6 +4,7 @@ The engine of the playground: no widgets, no pictures.
 """
 
 import contextlib
+import copy
 import math
 import random
 from typing import NamedTuple
@@ -24,21 +25,13 @@ POINTS = 300  # of a curve that are kept
 
 
 class Histogram(NamedTuple):
-    """What the playground shows a distribution of.
-
-    Attributes:
-        values: what is counted.
-        upper: the largest value there can be; the smallest is 0.
-        label: of the values.
-        counted: what has such a value, for the other axis.
-        target: the value that a penalty pushes to, or None.
-    """
+    """What the playground shows a distribution of."""
 
     values: np.ndarray
-    upper: float
+    upper: float  # the largest value there can be; the smallest is 0
     label: str
-    counted: str
-    target: float | None = None
+    counted: str  # what has such a value
+    target: float | None = None  # the value that a penalty pushes to
 
 
 class LiveTraining:
@@ -73,23 +66,26 @@ class LiveTraining:
         self.model = _untrained_copy(model, data.x_train.shape[1])
         self.model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=sse)
         self.model.optimizer.build(self.model.trainable_variables)
+        self._encoder = self.model.get_layer("encoder")
+        self._encode = getattr(self.model, "encode", None)
+        if self._encode is None:
+            self._encode = keras.Model(self.model.inputs, self._encoder.output)
         self.batch_size = min(batch_size, len(data.x_train))
         self.shown = data.x_validation[:SHOWN]
         self._images, self._shown = as_tensor(data.x_train), as_tensor(self.shown)
-        self._variables = _hyperparameters(self.model)
-        self._steps = tf.function(self._take_steps, jit_compile=True)
-        self._look = tf.function(self._look_at_shown, jit_compile=True)
+        self._variables = {"learning_rate": self.model.optimizer.learning_rate}
+        for part in ("sparsity", "l2"):
+            layer = getattr(self.model, part, None)
+            self._variables |= getattr(layer, "hyperparameters", {})
+        self._steps = tf.function(self._take_steps, jit_compile=True, autograph=False)
+        self._look = tf.function(self._look_at_shown, jit_compile=True, autograph=False)
         chosen = [id(variable) for variable in self._variables.values()]
-        self._weights = [v for v in self.model.weights if id(v) not in chosen]
-        self._start = [variable.numpy() for variable in self._weights]
+        self._start = [(v, v.numpy()) for v in self.model.weights if id(v) not in chosen]
         self._set_start = start or (lambda model, images: None)
         self._order_of = None
         self.seed = seed
         self.reset()
-
-    @property
-    def _encoder(self):
-        return self.model.get_layer("encoder")
+        self.measure()
 
     @property
     def features(self):
@@ -106,11 +102,12 @@ class LiveTraining:
         """Key in the vocabulary → value of everything that can be changed while it trains."""
         return {name: rounded(float(variable)) for name, variable in self._variables.items()}
 
-    def check(self, **hyperparameters):
-        """Whether hyperparameters could be set, without setting them.
+    def set(self, **hyperparameters):
+        """Change hyperparameters from the next step on, and mark the place on the curves.
 
         Raises:
-            ValueError: the model has no such hyperparameter, or it cannot have this value.
+            ValueError: the model has no such hyperparameter, or it cannot have this value; then
+                none of them is changed.
         """
         for name, value in hyperparameters.items():
             if name not in self._variables:
@@ -120,14 +117,6 @@ class LiveTraining:
                     "(a strength may be 0)."
                 )
             HYPERPARAMETERS[name].check(name, value)
-
-    def set(self, **hyperparameters):
-        """Change hyperparameters from the next step on, and mark the place on the curves.
-
-        Raises:
-            ValueError: as check says; then none of them is changed.
-        """
-        self.check(**hyperparameters)
         for name, value in hyperparameters.items():
             if rounded(value) != self.hyperparameters[name]:
                 self._variables[name].assign(value)
@@ -143,15 +132,13 @@ class LiveTraining:
         """
         self.seed = self.seed if seed is None else seed
         self.step, self.history, self.marks = 0, [], []
-        drawn = _first_weights(self.model, self.seed)
-        for variable, start in zip(self._weights, self._start, strict=True):
-            # What no initializer draws, such as a threshold, starts where the copy did.
-            variable.assign(drawn.get(id(variable), start))
+        for variable, start in self._start:
+            variable.assign(start)
+        _draw_weights(self.model, self.seed)
         self._set_start(self.model, self._images)
         for variable in self.model.optimizer.variables:
             if variable is not self.model.optimizer.learning_rate:
                 variable.assign(ops.zeros_like(variable))
-        self.measure()
 
     def train(self, steps):
         """Take some steps, without measuring in between."""
@@ -164,10 +151,10 @@ class LiveTraining:
             self.step += count
             steps -= count
 
-    def train_and_measure(self, steps, points=50):
-        """Take some steps, and measure so many times on the way; returns the last figures."""
+    def train_and_measure(self, steps):
+        """Take some steps, and measure 50 times on the way; returns the last figures."""
         start = self.step
-        for end in np.unique(np.linspace(0, steps, points + 1).round().astype(int)):
+        for end in np.unique(np.linspace(0, steps, 51).round().astype(int)):
             self.train(start + int(end) - self.step)
             figures = self.measure()
         return figures
@@ -229,6 +216,14 @@ class LiveTraining:
             "dead_units": int(measures.dead_units(self.code, self.model).sum()),
         }
 
+    def _look_at_shown(self):
+        """Code, reconstructions and the loss term by term."""
+        code, reconstructions = self._encode(self._shown), self.model(self._shown)
+        terms = {"sse": ops.mean(sse(self._shown, reconstructions))}
+        for penalty in getattr(self.model, "penalties", ()):
+            terms[penalty.term.name] = sum(penalty.losses)
+        return code, reconstructions, terms
+
     @property
     def rho_hat(self):
         """ρ̂ of each hidden unit, (units,)."""
@@ -260,31 +255,13 @@ class LiveTraining:
             f"{figures['dead_units']} of {self.code.shape[1]} units dead"
         )
 
-    def _look_at_shown(self):
-        """Code, reconstructions and the loss term by term."""
-        code = self._encode(self._shown)
-        reconstructions = self.model(self._shown)
-        terms = {"sse": ops.mean(sse(self._shown, reconstructions))}
-        for penalty in _penalties(self.model):
-            terms[penalty.term.name] = sum(penalty.losses)
-        return code, reconstructions, terms
-
-    def _encode(self, images):
-        if hasattr(self.model, "encode"):
-            return self.model.encode(images)
-        for layer in self.model.layers:
-            images = layer(images)
-            if layer is self._encoder:
-                return images
-
     @contextlib.contextmanager
     def aside(self):
         """Whatever happens inside is undone afterwards: weights, curves, hyperparameters."""
         variables = [*self.model.variables, *self.model.optimizer.variables]
         values = [variable.numpy() for variable in variables]
-        names = "seed", "step", "code", "reconstructions", "terms"
-        before = {name: getattr(self, name) for name in names}
-        before |= {"history": list(self.history), "marks": list(self.marks)}
+        names = "seed", "step", "history", "marks", "code", "reconstructions", "terms"
+        before = {name: copy.copy(getattr(self, name)) for name in names}
         try:
             yield self
         finally:
@@ -296,19 +273,6 @@ class LiveTraining:
 def rounded(value):
     """A hyperparameter's value as it is shown: a variable holds 0.07 as 0.070000000298."""
     return float(f"{value:.6g}")
-
-
-def _penalties(model):
-    """The layers of a model that add a term to the loss."""
-    return getattr(model, "penalties", [])
-
-
-def _hyperparameters(model):
-    """Key in the vocabulary → the variable."""
-    variables = {"learning_rate": model.optimizer.learning_rate}
-    for layer in (getattr(model, "sparsity", None), getattr(model, "l2", None)):
-        variables |= getattr(layer, "hyperparameters", {})
-    return variables
 
 
 def _untrained_copy(model, pixels):
@@ -326,19 +290,16 @@ def _untrained_copy(model, pixels):
         )
     drawn = random.getstate()  # new layers ask it for a seed
     try:
-        copy = type(model).from_config(model.get_config())
+        untrained = type(model).from_config(model.get_config())
     finally:
         random.setstate(drawn)
-    if not copy.built:
-        copy.build((None, pixels))
-    for mine, theirs in zip(_penalties(copy), _penalties(model), strict=True):
-        mine.set_weights(theirs.get_weights())
-    return copy
+    if not untrained.built:
+        untrained.build((None, pixels))
+    return untrained
 
 
-def _first_weights(model, seed):
-    """What the layers' own initializers draw with this seed: id of a variable → its value."""
-    values = {}
+def _draw_weights(model, seed):
+    """Have the layers' own initializers draw, with this seed; what none draws stays as it is."""
     for number, layer in enumerate(model.layers):
         for name in ("kernel", "bias"):
             variable = getattr(layer, name, None)
@@ -348,7 +309,5 @@ def _first_weights(model, seed):
                 if "seed" in config:
                     config["seed"] = 1000 * seed + number
                     initializer = type(initializer).from_config(config)
-                value = initializer(variable.shape)
                 constrain = variable.constraint or (lambda value: value)
-                values[id(variable)] = constrain(value)
-    return values
+                variable.assign(constrain(initializer(variable.shape)))

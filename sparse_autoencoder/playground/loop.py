@@ -86,10 +86,7 @@ class Loop:
 
     def toggle(self):
         """Train, or pause."""
-        if self.playing:
-            self.pause()
-        else:
-            self.play()
+        (self.pause if self.playing else self.play)()
 
     def fail(self, error):
         """Pause, and say why: what a callback or a thread raises would vanish into a log."""
@@ -104,23 +101,21 @@ class Loop:
         """A slider was moved: the hyperparameter changes before the next step."""
         self._changes.append((name, value))
         if not self.playing:  # else the next slice applies it, or the pause that is coming
-            with self.lock:
-                before = self.training.hyperparameters
-                self._apply_changes()
-                if self.training.hyperparameters != before:
-                    self._refresh()
+            self.set()
 
     def set(self, **hyperparameters):
-        """Change some hyperparameters now, all or none.
+        """Change hyperparameters now, all or none, after what the sliders were moved to.
 
         Raises:
             ValueError: as LiveTraining.set says.
         """
         with self.lock:
+            before = self.training.hyperparameters
             self._apply_changes()
             self.training.set(**hyperparameters)
-            if not self.playing:
-                self._refresh()
+            if not self.playing and self.training.hyperparameters != before:
+                with contextlib.suppress(FloatingPointError):  # which the status line says
+                    self.draw()
 
     def take(self, steps, note="Paused."):
         """Pause, take some steps at once, and draw."""
@@ -134,11 +129,7 @@ class Loop:
         """Back to the first weights of this seed, or another one; hyperparameters stay."""
         with self.lock:
             self._apply_changes()
-            try:
-                self.training.reset(seed)
-            except FloatingPointError as error:
-                self.fail(error)
-                raise
+            self.training.reset(seed)
             self.state = "training" if self.playing else "paused"
             self.note = "" if self.playing else "Back at the start."
             self.draw()
@@ -179,10 +170,6 @@ class Loop:
         while self._changes:
             name, value = self._changes.popleft()
             self.training.set(**{name: value})
-
-    def _refresh(self):
-        with contextlib.suppress(FloatingPointError):  # which the status line says
-            self.draw()
 
     def _train(self, steps):
         """Every step is taken here, after what the sliders show was applied."""

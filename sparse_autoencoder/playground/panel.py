@@ -23,31 +23,9 @@ from .still import still
 
 MOST = 196  # features that are shown
 COLUMNS = 14  # of features, and of images
-
-STYLE = """<style>
-.playground .playground-pixels { image-rendering: pixelated; }
-.playground .playground-hidden { position: absolute; clip-path: inset(50%); }
-.playground .widget-box, .playground .widget-html { overflow: visible; }
-.playground .widget-html-content { line-height: 1.35; }
-.playground :focus-visible { outline: 2px solid #0072B2; outline-offset: 2px; }
-</style>"""
-
+PICTURES = ("features", "images", "old-features", "old-images", "unit-feature", "unit-images")
 NARROW = {"style": {"description_width": "initial"}}
 THIS_LESSON = "this lesson's settings"
-
-
-def _guarded(callback):
-    """A callback that notes the touch, and says in the status line what it could not do."""
-
-    @functools.wraps(callback)
-    def run(self, *args):
-        self.loop.touch()
-        try:
-            callback(self, *args)
-        except (Exception, KeyboardInterrupt) as error:
-            self.loop.fail(error)
-
-    return run
 
 
 class Playground(Panel):
@@ -83,8 +61,7 @@ class Playground(Panel):
     ):
         self.training = LiveTraining(model, data, learning_rate, seed, start=start)
         now = self.training.hyperparameters
-        self.training.check(**{name: now.get(name) for name in sliders})
-        super().__init__()
+        self.training.set(**{name: now.get(name) for name in sliders})  # refuses what it lacks
         self.image_shape = data.image_shape
         self.loop = Loop(self.training, self, idle_minutes)
         self._announced = self.loop.clock()
@@ -92,18 +69,25 @@ class Playground(Panel):
         self._frame, self._answer = widgets.IntText(0), widgets.IntText(0)
         self._link = widgets.jsdlink((self._frame, "value"), (self._answer, "value"))
         self._answer.observe(lambda change: self.loop.answer(change["new"]), "value")
-        self.children = [
-            widgets.HTML(STYLE),
-            self._build_buttons(seed, sliders),
-            self._build_sliders(sliders),
-            *self._build_status(),
-            self._build_pictures(),
-            widgets.VBox([self._frame, self._answer], layout={"display": "none"}),
-        ]
+        presets = {THIS_LESSON: now} | PRESETS
+        self._presets = {name: p for name, p in presets.items() if set(sliders) <= set(p)}
+        self._sliders = {name: self._build_slider(name) for name in sliders}
+        self._status, self._announcement = widgets.HTML(), widgets.HTML()
+        self._announcement.add_class("course-heard-only")
+        super().__init__(
+            [
+                self._build_buttons(seed),
+                widgets.HBox(list(self._sliders.values()), layout=WRAP),
+                self._status,
+                self._announcement,
+                self._build_pictures(),
+                widgets.VBox([self._frame, self._answer], layout={"display": "none"}),
+            ]
+        )
         self.add_class("playground")
         # ipywidgets calls this trait experimental: from here on the page counts the views.
         self._view_count = 0
-        self.observe(self._on_views, "_view_count")
+        self.observe(lambda _: self._do(self._on_views), "_view_count")
         self.loop.draw()
 
     # What a reader can do, for cells and tests alike
@@ -144,8 +128,8 @@ class Playground(Panel):
 
         For those who read without running; whatever is being played with goes on from where it is.
         """
-        self.loop.set()  # what the sliders show
         with self.loop.lock:
+            self.loop.set()  # what the sliders show
             return still(self.training, steps, self.image_shape)
 
     def close(self):
@@ -164,9 +148,9 @@ class Playground(Panel):
     def draw(self, figures):
         """Send every picture."""
         training = self.training
-        self._features.value = features_png(training.features[:, :MOST], COLUMNS, self.image_shape)
         pairs = [training.shown[:COLUMNS], training.reconstructions[:COLUMNS]]
-        self._images.value = images_png(np.concatenate(pairs), COLUMNS, self.image_shape)
+        self._show_picture("features", features_png, training.features[:, :MOST], COLUMNS)
+        self._show_picture("images", images_png, np.concatenate(pairs), COLUMNS)
         histogram = training.histogram
         self._plots.value = (  # one message to the browser rather than two
             "<b>The terms of the loss</b>, on a log axis<br>"
@@ -200,146 +184,111 @@ class Playground(Panel):
 
     # The widgets
 
-    def _build_buttons(self, seed, sliders):
-        self._train_button = _button(widgets.Button, "Train", "Train or pause", "play")
-        self._train_button.on_click(self._on_train)
-        self._step_button = _button(
-            widgets.Button, "Step", "Take one training step", "step-forward"
-        )
-        self._step_button.on_click(self._on_step)
-        reset = _button(widgets.Button, "Reset", "Start again from the first weights", "undo")
-        reset.on_click(self._on_reset)
-        self._snapshot_button = _button(
-            widgets.ToggleButton, "Snapshot", "Keep this state for comparison", "camera"
-        )
-        self._snapshot_button.observe(self._on_snapshot, "value")
-        seeds = widgets.BoundedIntText(seed, 0, 999, description="Seed", **NARROW)
-        seeds.layout.width = "100px"
-        seeds.observe(self._on_seed, "value")
-        speed = widgets.Dropdown(
-            options=list(SPEEDS), value=self.loop.speed, description="Speed", **NARROW
-        )
-        speed.layout.width = "auto"
-        speed.observe(self._on_speed, "value")
-        preset = self._build_presets(sliders)
-        for control, name in ((seeds, "seed"), (speed, "speed"), (preset, "preset")):
-            control.add_class(f"playground-{name}")
-        row = [self._train_button, self._step_button, reset]
-        return widgets.HBox([*row, seeds, speed, preset, self._snapshot_button], layout=WRAP)
+    def _do(self, action, *values):
+        """What a reader touched; what it could not do is said in the status line."""
+        self.loop.touch()
+        try:
+            action(*values)
+        except (Exception, KeyboardInterrupt) as error:
+            self.loop.fail(error)
 
-    def _build_presets(self, sliders):
-        presets = {THIS_LESSON: self.training.hyperparameters} | PRESETS
-        self._presets = {k: v for k, v in presets.items() if set(sliders) <= set(v)}
-        preset = widgets.Dropdown(
-            options=["choose", *self._presets], value="choose", description="Preset", **NARROW
+    def _button(self, label, hint, icon, action):
+        button = widgets.Button(
+            description=label, tooltip=hint, icon=icon, layout={"width": "auto"}
         )
-        preset.layout.width = "190px"
-        preset.observe(self._on_preset, "value")
-        return preset
+        button.on_click(lambda _: self._do(action))
+        return button.add_class(f"playground-{label.lower()}")
 
-    def _build_sliders(self, names):
-        self._sliders = {}
-        for name in names:
-            offered = [rounded(preset[name]) for preset in self._presets.values()]
-            slider = Slider(
-                name,
-                [*HYPERPARAMETERS[name].grid, *offered],
-                self.training.hyperparameters[name],
+    def _watched(self, name, control, action):
+        control.observe(lambda change: self._do(action, change["new"]), "value")
+        return control.add_class(f"playground-{name}")
+
+    def _build_buttons(self, seed):
+        def number(value, last, label, width):
+            return widgets.BoundedIntText(
+                value, 0, last, description=label, layout={"width": width}, **NARROW
             )
-            slider.add_class(f"playground-{name.replace('_', '-')}")
-            slider.observe(functools.partial(self._on_slider, name), "value")
-            self._sliders[name] = slider
-        return widgets.HBox(list(self._sliders.values()), layout=WRAP)
 
-    def _build_status(self):
-        self._status, self._announcement = widgets.HTML(), widgets.HTML()
-        self._announcement.add_class("playground-hidden")
-        return self._status, self._announcement
+        def choice(label, options, width):
+            return widgets.Dropdown(
+                options=options, description=label, layout={"width": width}, **NARROW
+            )
+
+        loop, last = self.loop, self.training.code.shape[1] - 1
+        self._train_button = self._button("Train", "Train or pause", "play", loop.toggle)
+        step = functools.partial(loop.take, 1, "Took one step.")
+        self._step_button = self._button("Step", "Take one training step", "step-forward", step)
+        self._preset = choice("Preset", ["choose", *self._presets], "190px")
+        speed = choice("Speed", list(SPEEDS), "auto")
+        speed.value = loop.speed
+        self._snapshot_button = widgets.ToggleButton(
+            description="Snapshot",
+            tooltip="Keep this state for comparison",
+            icon="camera",
+            layout={"width": "auto"},
+        )
+        self._unit = number(0, last, f"Unit (0 to {last})", "190px")
+        self._watched("unit", self._unit, self._on_unit)
+        row = [
+            self._train_button,
+            self._step_button,
+            self._button("Reset", "Start again from the first weights", "undo", loop.reset),
+            self._watched("seed", number(seed, 999, "Seed", "100px"), loop.reset),
+            self._watched("speed", speed, functools.partial(setattr, loop, "speed")),
+            self._watched("preset", self._preset, self._on_preset),
+            self._watched("snapshot", self._snapshot_button, self._on_snapshot),
+        ]
+        return widgets.HBox(row, layout=WRAP)
+
+    def _build_slider(self, name):
+        offered = [rounded(preset[name]) for preset in self._presets.values()]
+        values = [*HYPERPARAMETERS[name].grid, *offered]
+        slider = Slider(name, values, self.training.hyperparameters[name])
+        return self._watched(
+            name.replace("_", "-"), slider, functools.partial(self.loop.change, name)
+        )
 
     def _build_pictures(self):
-        self._features, self._images = _picture("features"), _picture("images")
+        self._pictures = {name: pixels(f"playground-{name}") for name in PICTURES}
+        features, images, old_features, old_images, *unit = self._pictures.values()
         count = min(self.training.features.shape[1], MOST)
         title = widgets.HTML(f"<b>{count} features</b>, and originals over reconstructions")
-        self._plots = widgets.HTML(layout={"width": f"{pictures.WIDTH}px"})
-        mosaics = widgets.VBox([title, self._features, self._images])
-        return widgets.HBox(
-            [mosaics, self._build_snapshot(), self._plots, self._build_unit()],
-            layout={"flex_flow": "row wrap", "grid_gap": "8px 16px"},
-        )
-
-    def _build_snapshot(self):
-        self._old_features, self._old_images = _picture("old-features"), _picture("old-images")
-        self._old_caption = widgets.HTML()
-        title = widgets.HTML("<b>Snapshot</b>")
-        parts = [title, self._old_features, self._old_images, self._old_caption]
+        self._old_caption, self._unit_caption = widgets.HTML(), widgets.HTML()
+        old = [widgets.HTML("<b>Snapshot</b>"), old_features, old_images, self._old_caption]
         # At the left, else a wide caption would stretch the pictures.
-        self._snapshot = widgets.VBox(
-            parts, layout={"display": "none", "align_items": "flex-start"}
-        )
-        self._snapshot.add_class("playground-snapshot")
-        return self._snapshot
-
-    def _build_unit(self):
-        last = self.training.features.shape[1] - 1
-        self._unit = widgets.BoundedIntText(0, 0, last, description=f"Unit (0 to {last})", **NARROW)
-        self._unit.layout.width = "190px"
-        self._unit.add_class("playground-unit")
-        self._unit.observe(self._on_unit, "value")
-        self._unit_feature, self._unit_images = _picture("unit-feature"), _picture("unit-images")
-        self._unit_caption = widgets.HTML()
-        row = widgets.HBox([self._unit_feature, self._unit_images], layout={"grid_gap": "8px"})
-        return widgets.VBox([self._unit, row, self._unit_caption])
+        layout = {"display": "none", "align_items": "flex-start"}
+        self._snapshot = widgets.VBox(old, layout=layout)
+        self._plots = widgets.HTML(layout={"width": f"{pictures.WIDTH}px"})
+        closer = widgets.HBox(unit, layout={"grid_gap": "8px"})
+        columns = [
+            widgets.VBox([title, features, images]),
+            self._snapshot,
+            self._plots,
+            widgets.VBox([self._unit, closer, self._unit_caption]),
+        ]
+        return widgets.HBox(columns, layout={"flex_flow": "row wrap", "grid_gap": "8px 16px"})
 
     # What the reader touches
 
-    @_guarded
-    def _on_train(self, _):
-        self.loop.toggle()
+    def _on_preset(self, name):
+        if name in self._presets:
+            self._move_sliders(self._presets[name])
+            self._preset.value = "choose"
 
-    @_guarded
-    def _on_step(self, _):
-        self.loop.take(1, "Took one step.")
-
-    @_guarded
-    def _on_reset(self, _):
-        self.loop.reset()
-
-    @_guarded
-    def _on_seed(self, change):
-        self.loop.reset(change["new"])
-
-    @_guarded
-    def _on_speed(self, change):
-        self.loop.speed = change["new"]
-
-    @_guarded
-    def _on_slider(self, name, change):
-        self.loop.change(name, change["new"])
-
-    @_guarded
-    def _on_preset(self, change):
-        if change["new"] in self._presets:
-            self._move_sliders(self._presets[change["new"]])
-            change["owner"].value = "choose"
-
-    @_guarded
     def _on_unit(self, _):
         with self.loop.lock:
             self._draw_unit()
 
-    @_guarded
-    def _on_snapshot(self, change):
-        kept = change["new"]
+    def _on_snapshot(self, kept):
         with self.loop.lock:
             if kept:
-                self._old_features.value = self._features.value
-                self._old_images.value = self._images.value
+                for name in ("features", "images"):
+                    self._pictures[f"old-{name}"].value = self._pictures[name].value
                 self._old_caption.value = self._caption()
             self._snapshot.layout.display = "flex" if kept else "none"
             self._snapshot_button.description = "Forget snapshot" if kept else "Snapshot"
 
-    @_guarded
-    def _on_views(self, _):
+    def _on_views(self):
         # A view more or less: reloaded, cleared, or run again. Nobody pressed Train there.
         if self.loop.playing:
             self.loop.pause("Paused, since the page was closed or loaded again. Train goes on.")
@@ -350,6 +299,9 @@ class Playground(Panel):
                 slider.move(rounded(values[name]))
 
     # What is shown
+
+    def _show_picture(self, name, draw, images, columns, **how):
+        self._pictures[name].value = draw(images, columns, self.image_shape, **how)
 
     def _caption(self):
         """Of the snapshot: where it was taken, with which hyperparameters, and how it stood."""
@@ -370,24 +322,11 @@ class Playground(Panel):
         unit = self._unit.value
         code = self.training.code[:, unit]
         strongest = np.argsort(-code, kind="stable")[:9]
-        self._unit_feature.value = features_png(
-            self.training.features[:, [unit]], 1, self.image_shape, scale=4
-        )
-        self._unit_images.value = images_png(self.training.shown[strongest], 3, self.image_shape)
+        feature = self.training.features[:, [unit]]
+        self._show_picture("unit-feature", features_png, feature, 1, scale=4)
+        self._show_picture("unit-images", images_png, self.training.shown[strongest], 3)
         self._unit_caption.value = (
             f'<div data-unit="{unit}">Its feature, and the nine images that<br>excite it most: '
             f"activation {code[strongest[0]]:.2f} to {code[strongest[-1]]:.2f}.<br>"
             f"Mean activation ρ̂ {code.mean():.3f}.</div>"
         )
-
-
-def _button(kind, label, hint, icon):
-    button = kind(description=label, tooltip=hint, icon=icon, layout={"width": "auto"})
-    button.add_class(f"playground-{label.lower()}")
-    return button
-
-
-def _picture(name):
-    picture = pixels(f"playground-{name}")
-    picture.add_class("playground-pixels")
-    return picture

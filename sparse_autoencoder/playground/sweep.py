@@ -21,7 +21,6 @@ from .pictures import scatter_svg
 
 USUAL = {"hidden_units": 196, "batch_size": 128}
 NOT_TRAINED = '<div role="status">This pair was not trained.</div>'
-STYLE = "<style>.explorer-picture { image-rendering: pixelated; }</style>"
 SIX_FEATURES = (0, 0, 86, 57)  # of the picture of 49: left, top, right and lower edge in pixels
 
 
@@ -35,6 +34,7 @@ class SweepExplorer(Panel):
 
     Attributes:
         table: a row for each model that can be shown: see tables.sweep.
+        choices: slider → the values that it offers.
 
     Raises:
         ValueError: the sweep holds no such models.
@@ -48,20 +48,20 @@ class SweepExplorer(Panel):
         if table.empty:
             raise ValueError(f"data/sweep.csv holds no models with {fixed}.")
         self.table = table
+        self.choices = {name: np.unique(table[name].dropna()).tolist() for name in sliders}
         self._sliders = {}
-        for name in sliders:
-            values = sorted(float(value) for value in table[name].dropna().unique())
+        for name, values in self.choices.items():
             slider = Slider(name, values, values[len(values) // 2])
             slider.add_class(f"explorer-{name.replace('_', '-')}")
             slider.observe(self._show, "value")
             self._sliders[name] = slider
         self._words, self._scatter = widgets.HTML(), widgets.HTML()
-        self._features, self._reconstructions = (
-            pixels("explorer-picture", width=406) for _ in range(2)
-        )
-        images = widgets.VBox([self._features, self._reconstructions])
+        self._pictures = {
+            kind: pixels("explorer-picture", width=406) for kind in ("features", "reconstructions")
+        }
+        images = widgets.VBox(list(self._pictures.values()))
         row = widgets.HBox([images, self._scatter], layout={"flex_flow": "row wrap"})
-        super().__init__([widgets.HTML(STYLE), *self._sliders.values(), self._words, row])
+        super().__init__([*self._sliders.values(), self._words, row])
         self._show()
 
     def setting(self, **chosen):
@@ -86,65 +86,48 @@ class SweepExplorer(Panel):
             states: "i,j" → a dict with words and scatter (HTML) and setting, a name or None, for
                 each place i of the first slider, j of the second, and so on.
         """
-        sliders = [
-            {
-                "label": slider.description,
-                "texts": [text for text, _ in slider.options],
-                "place": slider.index,
-            }
-            for slider in self._sliders.values()
-        ]
-        states = {}
-        choices = [enumerate(values) for values in self._choices()]
-        for places in itertools.product(*choices):
-            values = (value for _, value in places)
-            setting = self.setting(**dict(zip(self._sliders, values, strict=True)))
+        sliders, states = [], {}
+        for slider in self._sliders.values():
+            texts = [text for text, _ in slider.options]
+            sliders.append({"label": slider.description, "texts": texts, "place": slider.index})
+        for choice in itertools.product(*map(enumerate, self.choices.values())):
+            places, values = zip(*choice, strict=True)
+            setting = self.setting(**dict(zip(self.choices, values, strict=True)))
             words, scatter = self._describe(setting)
-            states[",".join(str(place) for place, _ in places)] = {
-                "words": words,
-                "scatter": scatter,
-                "setting": setting,
-            }
+            state = {"words": words, "scatter": scatter, "setting": setting}
+            states[",".join(map(str, places))] = state
         return sliders, states
 
     def still(self):
-        """A matplotlib figure of six features for all values of the first two sliders."""
-        choices = dict(zip(self._sliders, self._choices(), strict=True))
+        """A matplotlib figure of six features for all values of the two sliders."""
         # The longer one goes right, so that the figure is wider than high.
-        *above, across = sorted(list(choices)[:2], key=lambda name: len(choices[name]))
-        rows, columns = (choices[above[0]] if above else [None]), choices[across]
+        down, across = sorted(self.choices, key=lambda name: len(self.choices[name]))
+        rows, columns = self.choices[down], self.choices[across]
         size = FIGURE_SIZES["wide" if len(rows) <= 2 else "large"]
         fig, axes = plt.subplots(
             len(rows), len(columns), figsize=size, squeeze=False, layout="constrained"
         )
         shown = {None}
-        for line, row in zip(axes, rows, strict=True):
-            for ax, column in zip(line, columns, strict=True):
-                setting = self.setting(**{across: column}, **{name: row for name in above})
-                ax.set(xticks=[], yticks=[])
-                ax.spines[:].set_visible(False)
-                if setting not in shown:  # with β off there is one model for every ρ
-                    shown.add(setting)
-                    with Image.open(sweep_picture(setting, "features")) as picture:
-                        ax.imshow(picture.convert("RGB").crop(SIX_FEATURES))
+        for ax, (row, column) in zip(axes.flat, itertools.product(rows, columns), strict=True):
+            setting = self.setting(**{down: row, across: column})
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(False)
+            if setting not in shown:  # with β off there is one model for every ρ
+                shown.add(setting)
+                with Image.open(sweep_picture(setting, "features")) as picture:
+                    ax.imshow(picture.convert("RGB").crop(SIX_FEATURES))
         for ax, value in zip(axes[-1], columns, strict=True):
             ax.set_xlabel(f"{HYPERPARAMETERS[across].symbol} = {value:g}")
-        for name in above:
-            for ax, value in zip(axes[:, 0], rows, strict=True):
-                ax.set_ylabel(f"{HYPERPARAMETERS[name].symbol} = {value:g}")
+        for ax, value in zip(axes[:, 0], rows, strict=True):
+            ax.set_ylabel(f"{HYPERPARAMETERS[down].symbol} = {value:g}")
         return fig
 
-    def _choices(self):
-        """For each slider the values that it offers."""
-        return [[value for _, value in slider.options] for slider in self._sliders.values()]
-
     def _show(self, _=None):
-        chosen = {name: slider.value for name, slider in self._sliders.items()}
-        setting = self.setting(**chosen)
+        setting = self.setting(**{name: slider.value for name, slider in self._sliders.items()})
         self._words.value, self._scatter.value = self._describe(setting)
         if setting is not None:
-            self._features.value = sweep_picture(setting, "features").read_bytes()
-            self._reconstructions.value = sweep_picture(setting, "reconstructions").read_bytes()
+            for kind, picture in self._pictures.items():
+                picture.value = sweep_picture(setting, kind).read_bytes()
 
     def _describe(self, setting):
         """What is said of a model, and where it stands among the others: HTML and SVG."""

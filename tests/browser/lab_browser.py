@@ -123,26 +123,22 @@ class Lab:
 
     def _connected(self):
         """Whether the page talks to its kernel: the page says "idle" before it does."""
-        try:
-            with urllib.request.urlopen(f"{self.address}/api/kernels") as answer:
-                return any(kernel["connections"] for kernel in json.load(answer))
-        except OSError:  # the server answers 500 while it shuts down another kernel
-            return False
+        answer = self.page.request.get(f"{self.address}/api/kernels")
+        # The server answers 500 while it shuts down another kernel.
+        return answer.ok and any(kernel["connections"] for kernel in answer.json())
 
     def close(self):
         """Shut down the kernel."""
         self.page.goto("about:blank")
-        with urllib.request.urlopen(f"{self.address}/api/sessions") as answer:
-            for session in json.load(answer):
-                gone = f"{self.address}/api/sessions/{session['id']}"
-                urllib.request.urlopen(urllib.request.Request(gone, method="DELETE"))
+        sessions = f"{self.address}/api/sessions"
+        for session in self.page.request.get(sessions).json():
+            self.page.request.delete(f"{sessions}/{session['id']}")
 
     def kernel(self, action):
         """Do to the kernel what the menu does: "interrupt" or "restart" it."""
-        with urllib.request.urlopen(f"{self.address}/api/kernels") as answer:
-            (kernel,) = json.load(answer)
-        url = f"{self.address}/api/kernels/{kernel['id']}/{action}"
-        urllib.request.urlopen(urllib.request.Request(url, data=b"", method="POST"))
+        kernels = f"{self.address}/api/kernels"
+        (kernel,) = self.page.request.get(kernels).json()
+        self.page.request.post(f"{kernels}/{kernel['id']}/{action}")
 
     def menu(self, *names):
         """Choose from JupyterLab's menu bar, such as "Edit", "Clear Cell Output"."""
@@ -180,7 +176,6 @@ class Lab:
         """Run a cell and wait until it has a new number; gives its text output."""
         prompt = self.cell(number).locator(".jp-InputPrompt")
         before = self.start(number)
-
         patience = time.monotonic() + 20
 
         def done():
@@ -239,15 +234,9 @@ class Lab:
 
     def picture(self, label="features", number=0):
         """The bytes of a picture, as the browser has them."""
-        return (
-            self.page.locator(f"img.playground-{label}")
-            .nth(number)
-            .evaluate(
-                """async image => {
-                const bytes = await (await fetch(image.src)).arrayBuffer();
-                return Array.from(new Uint8Array(bytes));
-            }"""
-            )
+        image = self.page.locator(f"img.playground-{label}").nth(number)
+        return image.evaluate(
+            "async image => [...new Uint8Array(await (await fetch(image.src)).arrayBuffer())]"
         )
 
 

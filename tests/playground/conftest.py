@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from sparse_autoencoder import KLSparsity, L1Sparsity, build_autoencoder, keras, modern, tf
+from sparse_autoencoder.playground.engine import LiveTraining
 
 UNITS, PIXELS = 30, 196
 
 
-def sequential(activation="sigmoid"):
+def sequential():
     layers = [
         keras.Input((PIXELS,)),
-        keras.layers.Dense(UNITS, activation=activation, name="encoder"),
+        keras.layers.Dense(UNITS, activation="sigmoid", name="encoder"),
         keras.layers.Dense(PIXELS, activation="sigmoid", name="decoder"),
     ]
     return keras.Sequential(layers)
@@ -53,6 +54,12 @@ def small(digits):
         for name, x in parts.items()
     }
     return replace(digits, image_shape=(14, 14), **halved)
+
+
+@pytest.fixture(scope="session")
+def compiled(make, small):
+    """One engine for many tests, since compiling takes seconds."""
+    return LiveTraining(make(), small)
 
 
 @pytest.fixture

@@ -64,6 +64,10 @@ class FakePage:
         with self.changed:
             assert self.changed.wait_for(condition, TIMEOUT)
 
+    def wait_for_pictures(self, count):
+        wanted = len(self.drawn) + count
+        self.wait_for(lambda: len(self.drawn) >= wanted)
+
 
 class FakeClock:
     """Time passes while the loop sleeps, and then only."""
@@ -79,22 +83,13 @@ class FakeClock:
 
 
 @pytest.fixture
-def page():
-    return FakePage()
-
-
-@pytest.fixture
-def training():
-    return FakeTraining()
-
-
-@pytest.fixture
 def clock():
     return FakeClock()
 
 
 @pytest.fixture
-def loop(training, page, clock):
+def loop(clock):
+    page, training = FakePage(), FakeTraining()
     page.loop = Loop(training, page, clock=clock, sleep=clock.sleep)
     page.loop.draw()
     yield page.loop
@@ -102,11 +97,29 @@ def loop(training, page, clock):
     page.loop.close()
 
 
+@pytest.fixture
+def page(loop):
+    return loop.page
+
+
+@pytest.fixture
+def training(loop):
+    return loop.training
+
+
+def in_threads(count, function):
+    """Call it with 0, 1, … at once; gives a function that waits for all calls to end."""
+    threads = [threading.Thread(target=function, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    return lambda: [thread.join(TIMEOUT) for thread in threads]
+
+
 def test_it_trains_until_pause_and_says_so(loop, page, training):
     assert page.shown == [("paused", False, "Ready: press Train.")]
-    loop.play()
-    page.wait_for(lambda: len(page.drawn) > 3)
-    loop.pause()
+    loop.toggle()
+    page.wait_for_pictures(3)
+    loop.toggle()
     assert page.shown[-1] == ("paused", False, "Paused.")
     step = training.step
     loop.close()
@@ -115,16 +128,9 @@ def test_it_trains_until_pause_and_says_so(loop, page, training):
     assert states == ["paused", "training", "compiling"]
 
 
-def test_toggle_is_train_and_pause(loop, page):
-    loop.toggle()
-    assert loop.playing and page.shown[-1][1]
-    loop.toggle()
-    assert not loop.playing and not page.shown[-1][1]
-
-
 def test_a_change_while_playing_comes_before_the_next_step(loop, page, training):
     loop.play()
-    page.wait_for(lambda: len(page.drawn) > 3)
+    page.wait_for_pictures(3)
     with loop.lock:  # no step is taken meanwhile
         loop.change("beta", 3)
         step = training.step
@@ -152,19 +158,12 @@ def test_a_change_while_it_compiles_and_a_pause_are_not_lost(loop, training):
 
 def test_no_change_of_many_threads_is_lost(loop, training):
     loop.play()
-    names = [f"{thread}.{i}" for thread in range(8) for i in range(50)]
-
-    def move(thread):
-        for i in range(50):
-            loop.change(f"{thread}.{i}", i)
-
-    threads = [threading.Thread(target=move, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
+    join = in_threads(8, lambda thread: [loop.change(f"{thread}.{i}", i) for i in range(50)])
     loop.pause()
-    for thread in threads:
-        thread.join(TIMEOUT)
-    assert set(names) <= set(training.hyperparameters)
+    join()
+    assert {f"{thread}.{i}" for thread in range(8) for i in range(50)} <= {
+        *training.hyperparameters
+    }
 
 
 def test_a_change_while_paused_is_drawn_once_and_only_if_it_is_one(loop, page, training):
@@ -183,43 +182,31 @@ def test_step_and_reset_pause_or_go_on(loop, page, training):
     assert page.shown[-1] == ("paused", False, "Back at the start.")
     assert (training.step, training.seed) == (0, 3)
     loop.play()
-    page.wait_for(lambda: len(page.drawn) > 5)
+    page.wait_for_pictures(3)
     loop.reset()
     assert loop.playing
     loop.take(2)
     assert not loop.playing and page.drawn[-1]["step"] == training.step
 
 
-def test_speed_says_how_many_steps_lie_between_two_looks(loop, page, training, clock):
-    loop.touch()
-    for speed, steps in {"one step": 1, "normal": 8, "fast": 32}.items():
-        del training.steps[:]
-        before = training.step
-        loop.speed, drawn = speed, len(page.drawn)
-        clock.now += 1  # a picture is due
-        loop.touch()
-        loop.play()
-        page.wait_for(lambda drawn=drawn: len(page.drawn) > drawn)
-        loop.pause()
-        assert training.steps[0][0] - before == steps
-
-
-def test_the_next_picture_waits_for_the_answer(loop, page, clock):
-    page.answers = lambda number: False
-    clock.tick = 0.01
+@pytest.mark.parametrize("speed, steps", [("one step", 1), ("normal", 8), ("fast", 32)])
+def test_speed_says_how_many_steps_lie_between_two_looks(loop, page, training, speed, steps):
+    loop.speed = speed
     loop.play()
-    page.wait_for(lambda: len(page.asked) > 3)
-    assert len(page.drawn) <= 2 and page.asked == list(range(1, len(page.asked) + 1))
+    page.wait_for_pictures(1)
+    assert training.steps[0][0] == steps
 
 
-def test_a_page_that_is_gone_stops_the_training(loop, page, training, clock):
+def test_a_page_that_is_gone_gets_no_picture_and_stops_the_training(loop, page, training, clock):
     page.answers = lambda number: False
     loop.play()
     page.wait_for(lambda: not loop.playing)
     assert page.shown[-1] == ("paused", False, "Paused, since the page did not answer.")
     assert GIVE_UP < clock.now < GIVE_UP + 2 * PATIENCE
     loop.close()
+    assert len(page.drawn) <= 2
     # Every two seconds it asked again, and while it waited it did not train.
+    assert page.asked == list(range(1, len(page.asked) + 1))
     assert GIVE_UP / PATIENCE * 0.8 < len(page.asked) < GIVE_UP / PATIENCE + 2
     assert training.step * 0.001 / 8 < PATIENCE + 1
 
@@ -227,7 +214,7 @@ def test_a_page_that_is_gone_stops_the_training(loop, page, training, clock):
 def test_an_answer_that_was_lost_is_asked_for_again(loop, page):
     page.answers = lambda number: number != 4
     loop.play()
-    page.wait_for(lambda: len(page.drawn) > 8)
+    page.wait_for_pictures(8)
     assert loop.playing
 
 
@@ -238,7 +225,7 @@ def test_train_forgets_what_an_earlier_page_did_not_answer(loop, page, clock):
     page.answers = lambda number: True
     loop.touch()
     loop.play()
-    page.wait_for(lambda: len(page.drawn) > 5)
+    page.wait_for_pictures(3)
     assert loop.playing
 
 
@@ -248,8 +235,7 @@ def test_left_alone_it_pauses_and_a_touch_keeps_it_awake(loop, page, clock):
     page.wait_for(lambda: not loop.playing)
     assert page.shown[-1][2] == "Paused: nothing was touched for 10 minutes."
     assert 600 < clock.now < 700
-    sleep = clock.sleep
-    loop.sleep = lambda seconds: (sleep(seconds), loop.touch())
+    loop.sleep = lambda seconds: (clock.sleep(seconds), loop.touch())
     loop.touch()
     loop.play()
     page.wait_for(lambda: clock.now > 3000)
@@ -262,8 +248,7 @@ def test_train_right_after_pause_trains_in_one_thread(loop, page):
         loop.play()
         loop.pause()
         loop.play()
-        drawn = len(page.drawn)
-        page.wait_for(lambda drawn=drawn: len(page.drawn) > drawn)
+        page.wait_for_pictures(1)
         assert loop.playing and page.shown[-1][1]
         assert threading.active_count() == before + 1
     loop.close()
@@ -271,11 +256,7 @@ def test_train_right_after_pause_trains_in_one_thread(loop, page):
 
 
 def test_pause_and_train_of_many_threads_end_in_what_is_shown(loop, page):
-    threads = [threading.Thread(target=loop.toggle) for _ in range(30)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(TIMEOUT)
+    in_threads(30, lambda _: loop.toggle())()
     with loop.lock:
         assert page.shown[-1][1] == loop.playing
         assert (loop.state == "paused") != loop.playing
@@ -287,9 +268,7 @@ def test_after_a_loss_that_is_not_finite_only_a_reset_helps(loop, page, training
     page.wait_for(lambda: loop.state == "broken")
     loop.close()  # the thread has ended
     assert page.shown[-1] == ("broken", False, "Paused: not finite: press Reset.")
-    said = len(page.shown)
     loop.play()
-    assert len(page.shown) == said, "nothing was started"
     loop.pause()
     loop.change("beta", 0)
     assert loop.state == "broken" and not loop.playing and training.hyperparameters["beta"] == 0

@@ -13,22 +13,22 @@ from sparse_autoencoder.tables import DATA
 from sparse_autoencoder.vocabulary import TERMS, VERMILION
 
 
-def svg(text):
-    return ElementTree.fromstring(text)
+class Drawing:
+    """What stands in an SVG picture."""
 
+    def __init__(self, svg):
+        self.root = ElementTree.fromstring(svg)
 
-def texts(picture):
-    return [element.text for element in picture.iter("text")]
+    def all(self, tag, stroke=None):
+        return [e for e in self.root.iter(tag) if stroke in (None, e.get("stroke"))]
 
+    def texts(self):
+        return {element.text for element in self.root.iter("text")}
 
-def lines_of(picture):
-    """Colour → the points of a curve, as pairs of numbers."""
-    return {
-        line.get("stroke"): [
-            tuple(map(float, point.split(","))) for point in line.get("points").split()
-        ]
-        for line in picture.iter("polyline")
-    }
+    def curve(self, term):
+        """The points of its first piece, as pairs of numbers."""
+        points = self.all("polyline", TERMS[term].color)[0].get("points").split()
+        return [tuple(map(float, point.split(","))) for point in points]
 
 
 def test_the_recording_in_the_readme_is_small_and_moves():
@@ -54,63 +54,58 @@ def test_images_are_gray_and_what_lies_outside_is_cut_off():
 
 def test_each_term_is_a_curve_and_one_that_is_off_is_not_drawn():
     history = [(0, {"sse": 100.0, "kl": 1.0}), (10, {"sse": 10.0, "kl": 0.0})]
-    picture = svg(pictures.curves_svg(history, [(10, "beta", 0)]))
-    lines = lines_of(picture)
-    (x0, y0), (x1, y1) = lines[TERMS["sse"].color]
+    drawing = Drawing(pictures.curves_svg(history, [(10, "beta", 0)]))
+    (x0, y0), (x1, y1) = drawing.curve("sse")
     assert x1 > x0 and y1 > y0, "time goes right, and a smaller value stands lower"
-    assert len(set(lines[TERMS["kl"].color])) == 1, "only the point where it was on"
-    assert {"SSE", "KL term off", "β off", "step"} <= set(texts(picture))
+    assert len(set(drawing.curve("kl"))) == 1, "only the point where it was on"
+    assert {"SSE", "KL term off", "β off", "step"} <= drawing.texts()
 
 
 def test_a_term_that_was_off_for_a_while_is_drawn_in_two_pieces_and_dashed():
     history = [(step, {"sse": 9.0, "kl": float(step not in (2, 3))}) for step in range(6)]
-    picture = svg(pictures.curves_svg(history))
-    pieces = [line for line in picture.iter("polyline") if line.get("stroke") == VERMILION]
-    assert len(pieces) == 2
-    dashes = {line.get("stroke-dasharray") for line in pieces}
-    assert dashes == {" ".join(map(str, TERMS["kl"].dashes))}
+    pieces = Drawing(pictures.curves_svg(history)).all("polyline", VERMILION)
+    dashes = [line.get("stroke-dasharray") for line in pieces]
+    assert dashes == 2 * [" ".join(map(str, TERMS["kl"].dashes))]
 
 
 def test_a_decade_is_as_high_anywhere():
     history = [(step, {"sse": 10.0**-step}) for step in range(4)]
-    points = lines_of(svg(pictures.curves_svg(history)))[TERMS["sse"].color]
+    points = Drawing(pictures.curves_svg(history)).curve("sse")
     np.testing.assert_allclose(np.diff(points, axis=0)[:, 1], points[1][1] - points[0][1], atol=0.2)
 
 
 def test_names_at_the_curves_ends_do_not_overlap():
-    history = [(0, {"sse": 1.0, "kl": 1.0, "l2": 1.01, "l1": 0.99})]
-    picture = svg(pictures.curves_svg(history))
+    drawing = Drawing(pictures.curves_svg([(0, {"sse": 1.0, "kl": 1.0, "l2": 1.01, "l1": 0.99})]))
     names = {term.label for term in TERMS.values()}
-    places = sorted(float(t.get("y")) for t in picture.iter("text") if t.text in names)
+    places = sorted(float(t.get("y")) for t in drawing.all("text") if t.text in names)
     assert len(places) == 4 and min(np.diff(places)) >= 12
 
 
 def test_curves_of_nothing_are_empty_axes():
-    picture = svg(pictures.curves_svg([]))
-    assert not lines_of(picture) and "step" in texts(picture)
+    drawing = Drawing(pictures.curves_svg([]))
+    assert not drawing.all("polyline") and "step" in drawing.texts()
 
 
 def test_histogram_counts_and_shows_the_target():
     values = np.r_[np.full(30, 0.11), np.full(10, 0.91)]
-    picture = svg(pictures.histogram_svg(values, 1, "ρ̂ <&>", "units", target=0.1))
-    bars = sorted(picture.iter("rect"), key=lambda bar: float(bar.get("x")))
-    heights = [float(bar.get("height")) for bar in bars]
-    assert len(bars) == 2 and heights[0] == pytest.approx(3 * heights[1], abs=0.2)
-    target = next(line for line in picture.iter("line") if line.get("stroke") == VERMILION)
-    assert 0 <= float(bars[0].get("x")) - float(target.get("x1")) < 8
-    assert "target ρ = 0.1" in texts(picture) and "ρ̂ <&>" in texts(picture)
+    drawing = Drawing(pictures.histogram_svg(values, 1, "ρ̂ <&>", "units", target=0.1))
+    low, high = sorted(drawing.all("rect"), key=lambda bar: float(bar.get("x")))
+    assert float(low.get("height")) == pytest.approx(3 * float(high.get("height")), abs=0.2)
+    (target,) = drawing.all("line", VERMILION)
+    assert 0 <= float(low.get("x")) - float(target.get("x1")) < 8
+    assert {"target ρ = 0.1", "ρ̂ <&>", "30"} <= drawing.texts()
 
 
 @pytest.mark.parametrize(
     "x_values, y_values", [([3.0, 5.0], [90.2, 91.7]), ([3, 3], [90, 90]), ([0.0], [0.0])]
 )
 def test_every_scatter_has_its_points_within_and_the_chosen_one_large(x_values, y_values):
-    picture = svg(pictures.scatter_svg(x_values, y_values, 0, "SSE", "probe"))
-    circles = list(picture.iter("circle"))
+    drawing = Drawing(pictures.scatter_svg(x_values, y_values, 0, "SSE", "probe"))
+    circles = drawing.all("circle")
     (chosen,) = [circle for circle in circles if circle.get("fill") == VERMILION]
     assert len(circles) == len(x_values)
-    assert all(float(circle.get("r")) <= float(chosen.get("r")) for circle in circles)
     for circle in circles:
+        assert float(circle.get("r")) <= float(chosen.get("r"))
         assert pictures.LEFT <= float(circle.get("cx")) <= pictures.WIDTH - pictures.RIGHT
         assert pictures.TOP <= float(circle.get("cy")) <= 300 - pictures.BOTTOM
-    assert {"SSE", "probe"} <= set(texts(picture))
+    assert {"SSE", "probe"} <= drawing.texts()

@@ -3,7 +3,6 @@
 import io
 import threading
 
-import ipywidgets
 import numpy as np
 import pytest
 from PIL import Image
@@ -42,12 +41,25 @@ def told(explorer):
     return [column.children[-1] for column in explorer.children[-1].children]
 
 
-def test_it_shows_the_probe_that_measures_knows(small, status):
-    expected = measures.fit_probe(small.x_train, small.y_train, 10, [0])
-    accuracy = expected.score(small.x_validation, small.y_validation)
+def test_it_shows_the_probe_that_measures_knows_its_labels_and_wrong_guesses(
+    explorer, small, status, control, told
+):
+    probe = measures.fit_probe(small.x_train, small.y_train, 10, [0])
+    accuracy = probe.score(small.x_validation, small.y_validation)
     assert f'data-accuracy="{accuracy}"' in status() and 'data-state="done"' in status()
-    assert "pixels, 10 labels per class, draw 0" in status()
-    assert "297 validation images" in status()
+    assert "pixels, 10 labels per class, draw 0" in status() and "297 validation" in status()
+    picture = np.asarray(Image.open(io.BytesIO(control("drawn").value)))
+    assert picture.shape == (10 * 15 - 1, 10 * 15 - 1)  # ten labels of ten classes
+    row = measures.draw_labels(small.y_train, 10, [0])[0]
+    assert np.array_equal(picture[:14, :14], np.uint8(255 * small.x_train[row].reshape(14, 14)))
+    guesses = probe.predict(small.x_validation)
+    wrong = np.flatnonzero(guesses != small.y_validation)[0]
+    assert told[1].value.startswith(f"{small.y_validation[wrong]} as {guesses[wrong]}")
+
+    axes = explorer.still().axes
+    assert [ax.get_title() for ax in axes] == ["all it was told", "some it gets wrong"]
+    assert axes[1].get_xlabel().replace("\n", "<br>") == told[1].value
+    assert all(ax.images for ax in axes)
 
 
 def test_every_choice_trains_anew_and_stays_in_the_table(explorer, control, told):
@@ -62,18 +74,6 @@ def test_every_choice_trains_anew_and_stays_in_the_table(explorer, control, told
     both = [explorer.try_out("pixels", 10, draw) for draw in (0, 1)]
     assert f"{100 * np.mean(both):.1f} (2)" in table.value
     assert control("labels").options == (1, 2, 3, 5, 10, 20, 30, 50, 100)
-
-
-def test_the_pictures_are_of_the_drawn_labels_and_of_wrong_guesses(small, control, told):
-    picture = np.asarray(Image.open(io.BytesIO(control("drawn").value)))
-    assert picture.shape == (10 * 15 - 1, 10 * 15 - 1)  # ten labels of ten classes
-    rows = measures.draw_labels(small.y_train, 10, [0])
-    first = np.uint8(255 * small.x_train[rows[0]].reshape(14, 14))
-    assert np.array_equal(picture[:14, :14], first)
-    probe = measures.fit_probe(small.x_train, small.y_train, 10, [0])
-    guesses = probe.predict(small.x_validation)
-    wrong = np.flatnonzero(guesses != small.y_validation)[0]
-    assert told[1].value.startswith(f"{small.y_validation[wrong]} as {guesses[wrong]}")
 
 
 def test_a_failure_is_said_and_the_next_choice_works(control, status):
@@ -103,19 +103,6 @@ def test_choices_left_again_while_it_works_are_skipped(control, status, monkeypa
     first.join(20)
     assert fitted == [1, 5]
     assert "5 labels per class" in status()
-
-
-def test_the_still_picture_shows_the_same(explorer, told):
-    axes = explorer.still().axes
-    assert [ax.get_title() for ax in axes] == ["all it was told", "some it gets wrong"]
-    assert axes[1].get_xlabel().replace("\n", "<br>") == told[1].value
-    assert all(ax.images for ax in axes)
-
-
-def test_closing_removes_every_widget(small):
-    before = len(ipywidgets.Widget.get_manager_state()["state"])
-    ProbeExplorer({"pixels": np.asarray}, small).close()
-    assert len(ipywidgets.Widget.get_manager_state()["state"]) == before
 
 
 @pytest.mark.slow

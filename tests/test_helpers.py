@@ -42,22 +42,17 @@ def test_mosaic_puts_every_image_in_its_place():
     assert tiles[4].tolist() == [4, 4, 4, -1, 5, 5, 5, -1, -1, -1, -1]
 
 
-def test_originals_stand_above_their_reconstructions():
-    images, reconstructions = RNG.uniform(size=(2, 4, 784))
-    ax = helpers.show_reconstructions(images, reconstructions, count=4)
-    shown = picture(ax)
-    np.testing.assert_array_equal(shown[:28, :28], images[0].reshape(28, 28))
-    np.testing.assert_array_equal(shown[29:, -28:], reconstructions[3].reshape(28, 28))
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["original", "reconstruction"]
-
-
 @pytest.mark.parametrize(("images", "count", "shown"), [(5, 15, 5), (1, 15, 1), (20, 15, 15)])
-def test_fewer_images_than_asked_for_stand_above_their_reconstructions_too(images, count, shown):
+def test_originals_stand_above_their_reconstructions_also_where_there_are_fewer(
+    images, count, shown
+):
     pair = RNG.uniform(size=(2, images, 784))
-    mosaic = picture(helpers.show_reconstructions(*pair, count=count))
-    assert mosaic.shape == (57, 29 * shown - 1)
-    for row, originals in zip((mosaic[:28], mosaic[29:]), pair, strict=True):
+    ax = helpers.show_reconstructions(*pair, count=count)
+    assert picture(ax).shape == (57, 29 * shown - 1)
+    for row, originals in zip((picture(ax)[:28], picture(ax)[29:]), pair, strict=True):
+        np.testing.assert_array_equal(row[:, :28], originals[0].reshape(28, 28))
         np.testing.assert_array_equal(row[:, -28:], originals[shown - 1].reshape(28, 28))
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["original", "reconstruction"]
 
 
 def test_features_are_columns_of_the_weights_on_a_map_symmetric_about_0():
@@ -71,12 +66,14 @@ def test_features_are_columns_of_the_weights_on_a_map_symmetric_about_0():
     assert ax.images[0].get_clim() == (-1, 1)
 
 
-def test_every_loss_term_is_a_curve_of_its_own_on_a_log_axis():
+def test_every_loss_term_is_a_curve_of_its_own_on_a_log_axis_and_one_alone_is_drawn_once():
     history = {"loss": [3.0, 2.0], "sse": [2.0, 1.5], "kl": [1.0, 0.5], "val_sse": [2.1, 1.6]}
     ax = helpers.plot_loss_terms(history)
     curves = [line.get_ydata() for line in ax.lines if len(line.get_ydata())]
     assert [list(curve) for curve in curves] == [[3, 2], [2, 1.5], [2.1, 1.6], [1, 0.5]]
     assert ax.get_yscale() == "log" and ax.get_xlabel() == "epoch"
+    lines = helpers.plot_loss_terms({"loss": [2.0, 1.0], "sse": [2.0, 1.0]}).lines
+    assert [line.get_label() for line in lines] == ["SSE"]
 
 
 def test_a_term_has_one_look_whatever_stands_beside_it():
@@ -89,11 +86,6 @@ def test_a_term_has_one_look_whatever_stands_beside_it():
             line = looks[TERMS[term].label]
             assert line.get_color() == TERMS[term].color
             assert line.is_dashed() == bool(TERMS[term].dashes)
-
-
-def test_a_loss_of_one_term_is_drawn_once():
-    lines = helpers.plot_loss_terms({"loss": [2.0, 1.0], "sse": [2.0, 1.0]}).lines
-    assert [line.get_label() for line in lines] == ["SSE"]
 
 
 def test_mean_activation_histogram_counts_every_unit_and_marks_the_target():
@@ -126,54 +118,40 @@ def test_drawing_goes_on_the_axes_that_are_given():
 
 @pytest.fixture
 def results(tmp_path, monkeypatch):
-    path = tmp_path / "results.csv"
-    columns = ["setting", "seed", *SCORECARD]
     rows = [
+        ["setting", "seed", *SCORECARD],
         ["MSE", 0, 1.0, 0.5, 100, 0, 70.0, 86.0, 9],
         ["MSE", 1, 2.0, 0.5, 102, 1, 72.0, 88.0, 9],
+        ["pixels", 0, "", "", "", "", 75.0, 88.0, ""],
+        *[["alike", seed, sse, *"000000"] for seed, sse in enumerate((1.660, 1.666))],
+        *[["near", seed, sse, *"000000"] for seed, sse in enumerate((1.60, 1.70))],
+        *[["same", seed, sse, *"000000"] for seed, sse in enumerate((52.9, 52.9))],
     ]
-    rows += [["pixels", 0, "", "", "", "", 75.0, 88.0, ""]]
-    path.write_text("\n".join(",".join(map(str, row)) for row in [columns, *rows]))
+    (tmp_path / "results.csv").write_text("\n".join(",".join(map(str, row)) for row in rows))
     monkeypatch.setattr(tables, "DATA", tmp_path)
 
 
 def test_scorecard_shows_earlier_models_as_mean_and_sd_and_this_run_as_it_is(results):
     live = {"mine": {"sse_test": 12.346, "probe_10": 82.06, "seconds": None}}
     table = helpers.scorecard(live, "digits", earlier=["pixels", "MSE"])
-    assert list(table.index) == [
-        ("pixels", "MNIST, n = 1"),
-        ("MSE", "MNIST, n = 2"),
-        ("mine", "digits, this run"),
-    ]
-    assert list(table.index.names) == ["model", "measured on"]
-    earlier, mine = table.loc[("MSE", "MNIST, n = 2")], table.loc[("mine", "digits, this run")]
+    rows = [("pixels", "MNIST, n = 1"), ("MSE", "MNIST, n = 2"), ("mine", "digits, this run")]
+    assert list(table.index) == rows and list(table.index.names) == ["model", "measured on"]
+    (_, pixels), (_, earlier), (_, mine) = table.iterrows()
     assert earlier["test SSE"] == "1.50 ± 0.71" and earlier["mean ρ̂"] == "0.500"
     assert earlier["seconds to train"] == "–", "side by side: not how long a reader waits"
-    assert table.loc["pixels", "test SSE"].item() == "–"
+    assert pixels["test SSE"] == "–"
     assert mine["test SSE"] == "12.35" and mine["seconds to train"] == "–"
 
 
-@pytest.mark.parametrize(
-    ("values", "text"),
-    [
-        ((1.660, 1.666), "1.663 ± 0.004"),  # a spread that would round to 0 gets one digit more
-        ((1.60, 1.70), "1.65 ± 0.07"),
-        ((52.9, 52.9), "52.90"),
-    ],
-)
-def test_the_spread_is_shown_with_as_many_digits_as_it_needs(values, text, tmp_path, monkeypatch):
-    rows = [",".join(["MSE", str(value), *"00000", ""]) for value in values]
-    (tmp_path / "results.csv").write_text("\n".join([",".join(["setting", *SCORECARD]), *rows]))
-    monkeypatch.setattr(tables, "DATA", tmp_path)
-    assert helpers.scorecard({}, "MNIST", earlier=["MSE"])["test SSE"].tolist() == [text]
+def test_the_spread_is_shown_with_as_many_digits_as_it_needs(results):
+    table = helpers.scorecard({}, "MNIST", earlier=["alike", "near", "same"])
+    assert table["test SSE"].tolist() == ["1.663 ± 0.004", "1.65 ± 0.07", "52.90"]
 
 
 def test_a_model_trained_now_stands_beside_its_earlier_runs_and_is_told_apart(results):
     table = helpers.scorecard({"MSE": {"sse_test": 3.0}}, "MNIST", earlier=["MSE"])
-    assert table.loc["MSE", "test SSE"].to_dict() == {
-        "MNIST, n = 2": "1.50 ± 0.71",
-        "MNIST, this run": "3.00",
-    }
+    expected = {"MNIST, n = 2": "1.50 ± 0.71", "MNIST, this run": "3.00"}
+    assert table.loc["MSE", "test SSE"].to_dict() == expected
 
 
 def test_scorecard_says_which_setting_is_missing(results):

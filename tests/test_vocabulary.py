@@ -47,14 +47,9 @@ def test_labels_name_symbol_and_quantity_once():
 
 
 def test_presets_are_other_peoples_values_in_the_courses_units():
-    assert PRESETS["the source's settings"] == {
-        "learning_rate": 1e-4,
-        "rho": 0.15,
-        "beta": 0.5,
-        "lam2": 0.01,
-        "lam1": pytest.approx(0.001 / 196),  # a mean over 196 units
-    }
-    # UFLDL halves the SSE: β = 3 and λ = 0.003 there.
+    # A mean over 196 units there; UFLDL halves the SSE: β = 3 and λ = 0.003 there.
+    source = {"learning_rate": 1e-4, "rho": 0.15, "beta": 0.5, "lam2": 0.01, "lam1": 0.001 / 196}
+    assert PRESETS["the source's settings"] == pytest.approx(source)
     assert PRESETS["UFLDL's settings"] == {"rho": 0.1, "beta": 2 * 3, "lam2": 2 * 0.003}
 
 

@@ -46,7 +46,7 @@ def evaluate(lab, source, number=2):
 def trains(lab, number=0):
     """Wait until it has trained some more steps."""
     before = lab.status(number)["step"]
-    lab.until(lambda: lab.status(number)["step"] > before + 5, message="it does not train")
+    lab.until(lambda: lab.status(number)["step"] > before + 5, 120, "it does not train")
 
 
 def start_training(lab, number=0):
@@ -66,7 +66,7 @@ def test_a_reader_trains_moves_a_slider_looks_closer_and_goes_back(lab):
     assert lab.status()["step"] == 0
 
     lab.click("train")
-    lab.wait_for_state("training")
+    lab.wait_for_state("training", timeout=120)  # it compiles first
     trains(lab)
     assert lab.picture() != start
 

@@ -58,9 +58,7 @@ def active_above(model):
 def active_units(code, model):
     """How many units are active in each image: (n, units) → (n,).
 
-    Args:
-        code: (n, units).
-        model: what made it: see active_above.
+    `model` is what made the code: see active_above.
     """
     return np.sum(np.abs(code) > active_above(model)[0], axis=1)
 
@@ -68,9 +66,7 @@ def active_units(code, model):
 def dead_units(code, model):
     """Which units no image makes active even a little: (n, units) → (units,) of booleans.
 
-    Args:
-        code: (n, units).
-        model: what made it: see active_above.
+    `model` is what made the code: see active_above.
     """
     return np.max(np.abs(code), axis=0) <= active_above(model)[1]
 
@@ -103,14 +99,8 @@ def draw_labels(labels, labels_per_class, seed):
 def fit_probe(features, labels, labels_per_class, seed):
     """A logistic regression trained on a few labels, its C cross-validated among those alone.
 
-    Args:
-        features: (n, units) codes or pixels.
-        labels: (n,) integers.
-        labels_per_class: with 1, which cannot be cross-validated, C stays 1.
-        seed: of the draw of labelled images, an integer or a list of them.
-
-    Returns:
-        the fitted scikit-learn estimator.
+    The arguments are those of linear_probe and draw_labels; with one label per class, which cannot
+    be cross-validated, C stays 1. Returns the fitted scikit-learn estimator.
     """
     rows = draw_labels(labels, labels_per_class, seed)
     return _fit(features[rows], labels[rows], labels_per_class)
@@ -133,15 +123,8 @@ def _fit(features, labels, labels_per_class):
 def fit_probe_to_all(features, labels, validation_features, validation_labels, choices=PROBE_C):
     """A logistic regression trained on every label, its C chosen on validation images.
 
-    Args:
-        features: (n, units) codes or pixels.
-        labels: (n,) integers.
-        validation_features: (m, units).
-        validation_labels: (m,).
-        choices: of C, the inverse regularisation.
-
-    Returns:
-        the fitted scikit-learn estimator.
+    Features are (n, units), labels (n,) integers, `choices` those of C, the inverse regularisation;
+    returns the fitted scikit-learn estimator.
     """
     from sklearn.linear_model import LogisticRegression
 

@@ -172,7 +172,7 @@ class Autoencoder(keras.Model):
     @property
     def penalties(self):
         """The layers that add a term to the loss."""
-        return [part for part in (self.sparsity, self.l2) if isinstance(part, Penalty)]
+        return [layer for layer in self.layers if isinstance(layer, Penalty)]
 
     def build(self, input_shape):
         code_shape = self.encoder.compute_output_shape(input_shape)

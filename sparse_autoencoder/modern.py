@@ -45,10 +45,8 @@ class TopK(keras.layers.Layer):
 def kth_largest_of(code, k, halvings=40):
     """The k-th largest activation of each image: (batch, units) → (batch, 1).
 
-    It comes from halving an interval: compiled, that takes a twentieth of the time of ops.top_k,
-    and k may be a variable.
+    By halving an interval: compiled, a twentieth of ops.top_k's time, and k may be a variable.
     """
-    low, high = ops.min(code, axis=-1, keepdims=True), ops.max(code, axis=-1, keepdims=True)
 
     def halve(_, interval):
         low, high = interval
@@ -56,7 +54,8 @@ def kth_largest_of(code, k, halvings=40):
         enough = ops.sum(ops.cast(code >= middle, code.dtype), axis=-1, keepdims=True) >= k
         return ops.where(enough, middle, low), ops.where(enough, high, middle)
 
-    low, high = ops.fori_loop(0, halvings, halve, (low, high))
+    ends = ops.min(code, axis=-1, keepdims=True), ops.max(code, axis=-1, keepdims=True)
+    low, high = ops.fori_loop(0, halvings, halve, ends)
     # The interval has become as narrow as the numbers allow; the largest of all may be its end.
     at_least = ops.sum(ops.cast(code >= high, code.dtype), axis=-1, keepdims=True) >= k
     return ops.where(at_least, high, low)
@@ -145,11 +144,6 @@ class GatedAutoencoder(Autoencoder):
         super().__init__(encoder, decoder, sparsity, l2, **kwargs)
         self.auxiliary = Auxiliary()
 
-    @property
-    def penalties(self):
-        """The layers that add a term to the loss."""
-        return [*super().penalties, self.auxiliary]
-
     def build(self, input_shape):
         super().build(input_shape)
         zeros = {"shape": (self.encoder.units,), "initializer": "zeros"}
@@ -191,11 +185,6 @@ class RevivingAutoencoder(Autoencoder):
         self.revived, self.weight, self.patience = revived, weight, patience
         self.auxiliary, self.of_the_dead = Auxiliary(), TopK(revived)
 
-    @property
-    def penalties(self):
-        """The layers that add a term to the loss."""
-        return [*super().penalties, self.auxiliary]
-
     def build(self, input_shape):
         super().build(input_shape)
         units = {"shape": (self.encoder.units,), "initializer": "zeros", "trainable": False}
@@ -232,9 +221,8 @@ class TiedDecoder(keras.layers.Layer):
     def __init__(self, encoder):
         super().__init__(name="decoder", dtype=encoder.dtype_policy)
         self._encoder = lambda: encoder  # an attribute of its own would count its weights twice
-        self.bias = self.add_weight(
-            name="bias", shape=encoder.kernel.shape[:1], initializer="zeros"
-        )
+        pixels = encoder.kernel.shape[:1]
+        self.bias = self.add_weight(name="bias", shape=pixels, initializer="zeros")
 
     @property
     def kernel(self):
@@ -285,10 +273,7 @@ class Anneal(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         if not any(self.k is variable for variable in self.model.variables):
-            raise ValueError(
-                "Anneal was given a TopK layer that is not part of the model: give it the one that "
-                "the model was built with."
-            )
+            raise ValueError("Anneal's layer is not part of the model: give it the one that is.")
 
     def on_epoch_begin(self, epoch, logs=None):
         self.k.assign(round(float(self.course[min(epoch, len(self.course) - 1)])))

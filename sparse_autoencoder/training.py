@@ -53,9 +53,9 @@ def batches(images, batch_size=128, seed=0, targets=None, stack=1):
     rows = rows.batch(batch_size, drop_remainder=True)
     if stack > 1:
         rows = rows.batch(stack, drop_remainder=True)
-    options = tf.data.Options()  # tf.data's own tuning costs more than it brings here: it ...
-    options.experimental_optimization.apply_default_optimizations = False  # ... copies the images,
-    options.autotune.enabled = False  # and often waits for a second or two when training ends
+    options = tf.data.Options()  # tf.data's own tuning copies the images, and often waits for a
+    options.experimental_optimization.apply_default_optimizations = False  # second or two when
+    options.autotune.enabled = False  # training ends
 
     def pick(batch):
         picked = tf.gather(images, batch)
@@ -64,16 +64,13 @@ def batches(images, batch_size=128, seed=0, targets=None, stack=1):
     return rows.map(pick).prefetch(2).with_options(options)
 
 
-def steps_in_one_loop(step, metrics):
+def steps_in_one_loop(model):
     """A train_step that takes one step on each of a stack of batches, in one compiled loop.
 
     Nothing is waited for between two steps, which makes an epoch a sixth faster than Keras' own
     steps_per_execution.
-
-    Args:
-        step: the model's own train_step.
-        metrics: function that gives the metrics after the last step.
     """
+    step = model.train_step
 
     def loop(stack):
         def next_step(i):
@@ -81,7 +78,7 @@ def steps_in_one_loop(step, metrics):
             return (i + 1,)
 
         tf.while_loop(lambda i: i < tf.shape(stack[0])[0], next_step, (0,))
-        return metrics()
+        return model.get_metrics_result()
 
     return loop
 
@@ -141,9 +138,7 @@ def train(
     callbacks = [StopIfNotFinite(), *callbacks]
     if progress:
         callbacks.append(TqdmCallback(verbose=0, tqdm_class=tqdm, file=sys.stdout))
-    validation = None
-    if validation_images is not None:
-        validation = (as_tensor(validation_images),) * 2  # the image is its own answer
+    validated = validation_images is not None
     stack = max(n for n in range(1, STACK + 1) if steps_per_epoch % n == 0)
     executions = steps_per_epoch // stack
     autoencoder.compile(
@@ -155,9 +150,7 @@ def train(
         steps_per_execution=executions if executions > STACK else 1,
     )
     if stack > 1:
-        autoencoder.train_step = steps_in_one_loop(
-            autoencoder.train_step, autoencoder.get_metrics_result
-        )
+        autoencoder.train_step = steps_in_one_loop(autoencoder)
     start = time.perf_counter()
     try:
         history = autoencoder.fit(
@@ -165,7 +158,7 @@ def train(
             shuffle=False,  # the batches come shuffled
             epochs=epochs,
             steps_per_epoch=executions,
-            validation_data=validation,
+            validation_data=(as_tensor(validation_images),) * 2 if validated else None,
             validation_batch_size=1000,
             callbacks=callbacks,
             verbose=0,

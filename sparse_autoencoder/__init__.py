@@ -23,8 +23,13 @@ import tempfile
 def _without_log_lines():
     """Keep TensorFlow's C++ log lines off the page; if the import fails, show them after all."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    stderr = os.dup(2)
+    with contextlib.suppress(AttributeError, ValueError):  # sys.stderr is None, or closed
+        sys.stderr.flush()
+    try:
+        stderr = os.dup(2)
+    except OSError:  # closed: there is no page to keep clean
+        yield
+        return
     with tempfile.TemporaryFile() as log:
         os.dup2(log.fileno(), 2)
         try:

@@ -5,18 +5,14 @@ import hashlib
 import io
 import itertools
 import os
-import sys
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.pool import ThreadPool
-from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import numpy as np
-import pooch
-import requests
-from tqdm import tqdm
+
+from .downloads import NotDownloaded, download
+from .files import save
 
 SECONDS_TO_ANSWER = 5  # a host that says nothing for so long is not waited for
 SECONDS_OF_SILENCE = 15  # a download that stands still for so long has failed
@@ -27,6 +23,7 @@ GZIP_FILES = {
     "y_train": "train-labels-idx1-ubyte.gz",
     "y_test": "t10k-labels-idx1-ubyte.gz",
 }
+LOG_IN = "If you have to log in to the network, do so in a browser"
 KERAS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 
 
@@ -81,35 +78,51 @@ def find(archive, path):
                 path.rename(aside)
             is_kept = os.path.lexists(aside)
             done = f"it is kept as {aside.name}" if is_kept else "please remove it yourself"
-            print(f"{path} cannot be used ({_reason(error)}): {done}.")
-    arrays, by_hand = None, [path.with_name(name) for name in GZIP_FILES.values()]
+            print(f"{path} cannot be used ({reason(error)}): {done}.")
+    arrays, by_hand = None, [_by_hand(path.parent, name) for name in GZIP_FILES.values()]
     if any(map(os.path.exists, by_hand)):
         try:
             arrays = _decode(archive, [file.read_bytes() for file in by_hand])
         except (OSError, ValueError) as error:
-            print(f"{path.parent}/*.gz are not used for {archive.name} ({_reason(error)}).")
+            name = getattr(error, "filename", None)
+            why = f"{os.path.basename(name)}: {reason(error)}" if name else reason(error)
+            print(f"{path.parent}/*.gz are not used for {archive.name} ({why}).")
     arrays = arrays or _download(archive, path)
     try:
         save(path, np.savez_compressed, **arrays)
         print(f"{archive.name} is now in {path}.")
     except OSError as error:
-        print(f"{path} could not be saved ({_reason(error)}).")
+        print(f"{path} could not be saved ({reason(error)}).")
     return arrays
+
+
+def _by_hand(folder, name):
+    """Where one of the four original files lies: packed or not, with a hyphen or a dot before idx.
+
+    Such names come from programs that unpack what they download.
+    """
+    dotted = name.replace("-idx", ".idx")
+    names = [name, dotted, name.removesuffix(".gz"), dotted.removesuffix(".gz")]
+    return next((folder / n for n in names if os.path.exists(folder / n)), folder / name)
 
 
 def _decode(archive, files):
     """The checked uint8 arrays of an archive, from the bytes of its one file or its four."""
+    key = None
     try:
         if len(files) == 1:
             npz = np.load(io.BytesIO(files[0]))
             arrays = {key: npz[key] for key in GZIP_FILES}
         else:
             arrays = {}
-            for key, idx in zip(GZIP_FILES, map(gzip.decompress, files), strict=True):
+            for key, idx in zip(GZIP_FILES, files, strict=True):
+                idx = gzip.decompress(idx) if idx[:2] == b"\x1f\x8b" else idx
                 shape = np.frombuffer(idx, ">u4", count=idx[3], offset=4)  # the header of IDX
                 arrays[key] = np.frombuffer(idx, "u1", offset=4 + shape.nbytes).reshape(shape)
     except Exception as error:  # what a damaged archive may raise cannot be foreseen
-        raise ValueError(f"not a whole archive of {archive.name}") from error
+        page = "a web page, " if files[0].lstrip()[:1] == b"<" else ""
+        of = f"{GZIP_FILES[key]} cannot be read: " if key else ""
+        raise ValueError(f"{of}{page}not a whole archive of {archive.name}") from error
     for (key, array), sha256 in zip(arrays.items(), archive.sha256, strict=True):
         if array.dtype != np.uint8 or hashlib.sha256(array.tobytes()).hexdigest() != sha256:
             raise ValueError(f"the SHA-256 checksum of {key} is not that of {archive.name}")
@@ -118,45 +131,23 @@ def _decode(archive, files):
 
 def _download(archive, path):
     """The arrays from the first host that has them whole, with a progress bar for each file."""
-    problems = []
+    problems, advice = [], {}
     for url in archive.urls:
         names = GZIP_FILES.values() if url.endswith("/") else [path.name]
+        urls = [urljoin(url, name) for name in names]
         try:
-            return _decode(archive, [_read(urljoin(url, name)) for name in names])
-        except (OSError, ValueError) as error:
-            problems.append(f"{urlsplit(url).netloc}: {_reason(error)}")
+            files = [download(u, SECONDS_TO_ANSWER, SECONDS_OF_SILENCE) for u in urls]
+            return _decode(archive, files)
+        except (NotDownloaded, ValueError) as error:
+            problems.append(f"{urlsplit(url).netloc}: {error}")
+            advice[getattr(error, "advice", LOG_IN)] = None  # each once, in this order
     raise ConnectionError(
-        f"{archive.name} could not be downloaded ({'; '.join(problems)}).\nConnect to the internet "
+        f"{archive.name} could not be downloaded ({'; '.join(problems)}).\n{'. '.join(advice)}, "
         f"and run this again, or put {path.name} or the four original .gz files into {path.parent} "
         "(data/README.md says where to get them)."
     )
 
 
-def _read(url):
-    with ThreadPool(1) as pool:  # no timeout of requests' bounds the look-up of a name
-        asked = pool.apply_async(requests.head, (url,), {"timeout": SECONDS_TO_ANSWER})
-        asked.wait(SECONDS_TO_ANSWER)
-    if not (asked.ready() and asked.successful()):
-        raise ValueError("no connection")
-    file, name = io.BytesIO(), url.rpartition("/")[2]
-    timeout = SECONDS_TO_ANSWER, SECONDS_OF_SILENCE
-    # To stdout, as notebooks show stderr like an error. Pooch sets the total, but wants one here.
-    with tqdm(desc=name, total=1, unit="B", unit_scale=True, leave=False, file=sys.stdout) as bar:
-        pooch.HTTPDownloader(bar, chunk_size=2**16, timeout=timeout)(url, file, None)
-    return file.getvalue()
-
-
-def save(path, write, **arrays):
-    """Let write(file, **arrays) make a file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(".part", f"{path.name}.", path.parent) as part:
-        with open(Path(part) / path.name, "wb") as file:
-            write(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut may leave the name without the contents
-        os.replace(file.name, path)
-
-
-def _reason(error):
+def reason(error):
     """In a few words, what went wrong with a file or a download."""
     return getattr(error, "strerror", None) or str(error)

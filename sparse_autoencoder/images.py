@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pooch
 
-from .archives import ARCHIVES, GZIP_FILES, find, save
+from .archives import ARCHIVES, GZIP_FILES, find
+from .files import save
 from .tables import DATA
 
 

@@ -298,10 +298,27 @@ def test_gzip_files_put_there_by_hand_need_no_network(offline, tmp_path):
 
 
 WRONG_GZIP = {
-    "one missing": (dict(list(GOOD_GZIP.items())[:3]), "No such file or directory"),
+    "one missing": (dict(list(GOOD_GZIP.items())[:3]), "t10k-labels-idx1-ubyte.gz: No such file"),
     "another data set": (gzip_files(random_arrays(1)), "checksum of x_train is not that of MNIST"),
-    "a proxy's pages": (dict.fromkeys(GOOD_GZIP, PROXY_PAGE), NOT_WHOLE),
+    "a proxy's pages": (dict.fromkeys(GOOD_GZIP, PROXY_PAGE), f"a web page, {NOT_WHOLE}"),
+    "one broken": (
+        GOOD_GZIP | {GZIP_FILES["y_train"]: b"\x1f\x8b"},
+        f"train-labels-idx1-ubyte.gz cannot be read: {NOT_WHOLE}",
+    ),
 }
+
+
+@pytest.mark.parametrize("dot", [False, True], ids=["hyphen", "dot"])
+@pytest.mark.parametrize("unpacked", [False, True], ids=["packed", "unpacked"])
+@pytest.mark.parametrize("suffix", [".gz", ""], ids=[".gz", "no suffix"])
+def test_files_that_another_program_unpacked_or_renamed_are_read(
+    offline, tmp_path, dot, unpacked, suffix
+):
+    for name, content in GOOD_GZIP.items():
+        name = name.removesuffix(".gz") + suffix
+        name = name.replace("-idx", ".idx") if dot else name
+        (tmp_path / name).write_bytes(gzip.decompress(content) if unpacked else content)
+    assert_right(load_images("mnist", tmp_path))
 
 
 @pytest.mark.parametrize(("files", "reason"), WRONG_GZIP.values(), ids=WRONG_GZIP)

@@ -1,4 +1,4 @@
-"""Real nbgrader on the exercises of two lessons: hand out, hand in, and grade."""
+"""Real nbgrader on the exercises of every lesson: hand out, hand in, and grade on a slow core."""
 
 import json
 import os
@@ -12,9 +12,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tools.lessons import NOTEBOOKS, SOURCES, lesson, read, solutions, tags
+from tools.lessons import NOTEBOOKS, ROOT, SOURCES, lesson, read, solutions, sources, tags
 
-LESSONS = ("02_l2_penalty", "03_kl_sparsity")  # an assignment each
+LESSONS = [path.stem for path in sources() if path.stem[0] == "0"]  # an assignment each
+ALSO_WRONG = ("02_l2_penalty", "03_kl_sparsity")  # those in which mistakes are handed in as well
+SLOW_CORE = ["taskset", "-c", "0", "nice", "-n", "19"]
+SLOW_CORE = SLOW_CORE if shutil.which("taskset") and shutil.which("nice") else []
 CODE = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
 # The course does not install nbgrader, which would put a teacher's buttons into every JupyterLab.
 PACKAGES = ["nbgrader>=0.9.5", "alembic", "mako", "sqlalchemy>=2", "rapidfuzz"]
@@ -42,8 +45,8 @@ def course(tmp_path_factory):
     path = os.pathsep.join([str(scripts), os.environ["PATH"]])  # nbgrader looks for alembic there
     how = {"cwd": folder, "env": os.environ | {"PATH": path}, "capture_output": True, "text": True}
 
-    def run(*arguments):
-        done = subprocess.run([scripts / "python", *arguments], **how)
+    def run(*arguments, on=()):
+        done = subprocess.run([*on, scripts / "python", *arguments], **how)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -109,15 +112,62 @@ def test_nbgrader_grades_right_and_wrong_submissions_and_untouched_ones(course):
     expected = {}
     for name in LESSONS:
         right, wrong, points = written_and_points(name)
-        assert wrong.keys() == right.keys()
         first, nothing = min(right), dict.fromkeys(points, 0)
         its_check = first.replace("-answer", "-check")
-        for student, written, scores in (
-            ("ada", right, points),
-            ("ben", wrong | {first: right[first]}, nothing | {its_check: points[its_check]}),
-            ("cem", {}, nothing),
-        ):
+        handed_in = [("ada", right, points)]
+        if name in ALSO_WRONG:
+            assert wrong.keys() == right.keys()
+            one = nothing | {its_check: points[its_check]}
+            handed_in += [("ben", wrong | {first: right[first]}, one), ("cem", {}, nothing)]
+        for student, written, scores in handed_in:
             hand_in(folder, student, name, written)
             expected[f"{student} {name}"] = {c: [scores[c], points[c]] for c in points}
-        run("-m", "nbgrader", "autograde", name)
+        run("-m", "nbgrader", "autograde", name, on=SLOW_CORE)
     assert json.loads(run("-c", SCORES)) == expected
+
+
+CHEATS = {
+    "dan": """
+import types
+checks = types.SimpleNamespace(**{name: lambda *page: print("Right.") for name in dir(checks)})
+""",
+    "eve": """
+import os
+from sparse_autoencoder import verdicts
+verdicts._fault = lambda *page: None
+for name in [name for name in dir(checks) if callable(getattr(checks, name))]:
+    setattr(checks, name, lambda *page: print("Right."))
+del os.environ["NBGRADER_EXECUTION"]
+""",
+    # She brings the package, with checks that find everything right.
+    "fay": """
+import sys
+for name in [name for name in sys.modules if name.startswith("sparse_autoencoder")]:
+    del sys.modules[name]
+sys.path.insert(0, "")
+from sparse_autoencoder import checks
+""",
+}
+
+
+def test_nobody_gets_points_by_changing_the_checks(course):
+    folder, run = course
+    name = "02_l2_penalty"
+    for student, cheat in CHEATS.items():
+        hand_in(folder, student, name, {min(written_and_points(name)[0]): cheat})
+    own = folder / "submitted" / "fay" / name / "sparse_autoencoder"
+    shutil.copytree(ROOT / "sparse_autoencoder", own)
+    verdicts = own / "verdicts.py"
+    edited = verdicts.read_text("utf-8").replace(
+        "verdict = _fault(", 'verdict = "Right." or _fault('
+    )
+    assert edited != verdicts.read_text("utf-8")
+    verdicts.write_text(edited, "utf-8")
+    for student in CHEATS:
+        run("-m", "nbgrader", "autograde", name, "--student", student)
+    scores = json.loads(run("-c", SCORES))
+    for student in CHEATS:
+        points = scores[f"{student} {name}"]
+        assert len(points) == 3 and not any(got for got, _ in points.values()), student
+    graded = folder / "autograded" / "fay" / name / f"{name}.ipynb"
+    assert "is not the course's." in graded.read_text("utf-8")

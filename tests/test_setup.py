@@ -38,7 +38,7 @@ class Course:
     """A tiny course with the real Makefile and set-up, without a network, in a folder."""
 
     def __init__(self, folder):
-        self.folder = folder / "a course"  # with a space, as folders have
+        self.folder = folder / "ein Kurs für alle"  # as folders are named
         for name in ("Makefile", "tools/make_environment.py"):
             self.write(name, (ROOT / name).read_text(encoding="utf-8"))
         self.write("pyproject.toml", PROJECT)
@@ -119,6 +119,7 @@ def made(tmp_path_factory):
     course = Course(tmp_path_factory.mktemp("made"))
     course.write(TRACE, "")
     course.environ |= {"PIP_TARGET": str(course.folder / "astray"), "PIP_USER": "1"}
+    course.environ["PIP_PREFIX"] = str(course.folder / "astray")
     assert "Making the environment" in course.set_up()
     assert not (course.folder / TRACE).exists()
     course.write(TRACE, "")

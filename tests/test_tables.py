@@ -19,6 +19,12 @@ def test_a_wrong_name_lists_the_right_ones():
         tables.table("curves")
 
 
+def test_a_row_that_is_still_being_written_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "DATA", tmp_path)
+    (tmp_path / "cut.csv").write_bytes(b"setting,seed,a\r\nA,0,1.25\r\nB,0,3.12")
+    assert tables.table("cut").to_dict("list") == {"setting": ["A"], "seed": [0], "a": [1.25]}
+
+
 def test_the_sweep_averages_over_seeds():
     sweep, rows = tables.sweep(), rows_of(tables.DATA / "sweep.csv")
     assert list(sweep.index) == list(dict.fromkeys(row["setting"] for row in rows))

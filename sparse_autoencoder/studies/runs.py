@@ -2,11 +2,17 @@
 
 import contextlib
 import csv
+import io
+import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..archives import reason
+from ..files import locked, save
 from ..images import load_images
+from ..tables import whole_lines
 
 SECONDS_TO_ANSWER = 10  # for a scheduler
 
@@ -22,6 +28,7 @@ class Table:
         columns: of the file, after "setting" and "seed".
         seeds: how many of each setting.
         needs_images: whether `run` is given MNIST; else it is given None.
+        rows: how many a whole run has at least. One with fewer is made again.
     """
 
     run: Callable
@@ -29,10 +36,18 @@ class Table:
     columns: list
     seeds: int
     needs_images: bool = True
+    rows: int = 1
+
+    @property
+    def header(self):
+        """The names of all columns."""
+        return ["setting", "seed", *self.columns]
 
 
 def fill(table, path, only=(), seeds=None, jobs=-1, scheduler=None):
     """Run what the file does not hold yet. A killed run loses only what was in training.
+
+    Lines that a kill or a full disk damaged are dropped, and their runs made again.
 
     Args:
         table: a Table.
@@ -43,42 +58,93 @@ def fill(table, path, only=(), seeds=None, jobs=-1, scheduler=None):
         scheduler: address of a Dask cluster to run on, instead of this computer's cores.
 
     Raises:
-        SystemExit: a name is wrong, no cluster answers, or some runs failed; the others are kept.
+        SystemExit: a name is wrong, no cluster answers, the file is another table's, is being
+            filled already or cannot be written, or some runs failed; the others are kept.
     """
     for name in only:
         if name not in table.settings:
             known = ", ".join(map(repr, table.settings))
             sys.exit(f"There is no setting {name!r}. There are: {known}.")
-    done = set()
-    if path.exists():
-        with open(path, newline="", encoding="utf-8") as file:
-            done = {(row["setting"], int(row["seed"])) for row in csv.DictReader(file)}
-    todo = [(n, seed) for seed in range(seeds or table.seeds) for n in only or table.settings]
-    todo = [run for run in todo if run not in done]
+    path = path.resolve()  # a link stays one
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(path))
+        except BlockingIOError:
+            sys.exit(f"{path} is being filled by another process: wait for it, or write elsewhere.")
+        except OSError as error:
+            sys.exit(f"{path} cannot be written ({reason(error)}).")
+        _fill(table, path, only or table.settings, seeds or table.seeds, jobs, scheduler)
+
+
+def _fill(table, path, names, seeds, jobs, scheduler):
+    """Fill a table whose lock is held."""
+    for part in path.parent.glob(f"{path.name}.*.part"):
+        shutil.rmtree(part, ignore_errors=True)  # of a writer that was killed
+    lines, done = _whole_runs(table, path)
+    todo = [(name, seed) for seed in range(seeds) for name in names if (name, seed) not in done]
     if table.needs_images:
         load_images("mnist")  # downloaded here, once, rather than by each worker
 
     failures = []
-    with open(path, "a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["setting", "seed", *table.columns])
-        if file.tell() == 0:
-            writer.writeheader()
-        for name, seed, rows, error in _in_parallel(table, todo, jobs, scheduler):
-            if error:
-                failures.append(f"{name}, seed {seed}: {error}")
-                continue
-            for row in rows:
-                for place, content in row.pop("files", {}).items():
-                    (path.parent / place).parent.mkdir(exist_ok=True)
-                    (path.parent / place).write_bytes(content)
-                row |= {"setting": name, "seed": seed}
-            # At once, so that a table never holds a part of a run.
-            writer.writerows([{key: _short(row[key]) for key in row} for row in rows])
-            file.flush()
+    for name, seed, rows, error in _in_parallel(table, todo, jobs, scheduler):
+        if error:
+            failures.append(f"{name}, seed {seed}: {error}")
+            continue
+        for row in rows:
+            for place, content in row.pop("files", {}).items():
+                _save(path.parent / place, [content])
+        rows = [{"setting": name, "seed": seed, **row} for row in rows]
+        lines += _lines(table, [{key: _short(row[key]) for key in row} for row in rows])
+        _save(path, lines)
     if failures:
         sys.exit(
             f"{len(failures)} of {len(todo)} runs failed; the others are in {path}. The same "
             "command tries the failed ones again.\n" + "\n".join(failures)
+        )
+
+
+def _whole_runs(table, path):
+    """The lines of whole runs, header first, and these runs as (setting, seed).
+
+    The file is left with these lines: it is made if it is not there.
+    """
+    header = _lines(table)
+    content = path.read_bytes() if path.exists() else b""
+    lines = whole_lines(path) if content else []
+    if not lines and header[0].startswith(content):
+        lines = header  # a new file, or one cut in its header
+    columns, *rows = csv.reader(line.decode("utf-8-sig", "replace") for line in lines or [b"?"])
+    if columns != table.header:
+        sys.exit(f"{path} has other columns than this table: move it away, or write elsewhere.")
+    runs = [(name, int(seed)) if seed.isdecimal() else None for name, seed, *_ in rows]
+    count = Counter(runs)
+    whole = {run for run in count if run and count[run] >= table.rows}
+    kept = [lines[0], *(line for line, run in zip(lines[1:], runs, strict=True) if run in whole)]
+    if b"".join(kept) != content:
+        if content:
+            print(f"{path.name} had damaged lines: these are dropped, their runs made again.")
+        _save(path, kept)
+    return kept, whole
+
+
+def _lines(table, rows=None):
+    """Rows as lines of the file; without any, its header."""
+    writer = csv.DictWriter(text := io.StringIO(newline=""), table.header)
+    if rows is None:
+        writer.writeheader()
+    else:
+        writer.writerows(rows)
+    return [line + b"\n" for line in text.getvalue().encode().split(b"\n")[:-1]]
+
+
+def _save(path, lines):
+    """Make a file of these bytes, or stop with what is there."""
+    try:
+        save(path, lambda file: file.writelines(lines))
+    except OSError as error:
+        sys.exit(
+            f"{path} could not be written ({reason(error)}). What the table holds already is "
+            "whole; the same command goes on from there."
         )
 
 

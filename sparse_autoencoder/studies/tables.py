@@ -272,8 +272,8 @@ ERRORS = ["epochs", "seconds", "dead", "alpha", "c", "error_validation", "error"
 TABLES = {
     "results": Table(results, settings.BASELINES | settings.SETTINGS, SCORES, seeds=5),
     "sweep": Table(sweep, settings.SWEEP, SCORES + CHOSEN, seeds=3),
-    "learning_curve": Table(learning_curve, settings.CODES, LABELS, seeds=5),
-    "initialisation": Table(initialisation, settings.STARTS, STARTED, seeds=3),
+    "learning_curve": Table(learning_curve, settings.CODES, LABELS, seeds=5, rows=7),
+    "initialisation": Table(initialisation, settings.STARTS, STARTED, seeds=3, rows=6),
     "modern": Table(modern, settings.SAME_L0 | settings.REVIVALS, TODAY, seeds=3),
     "known_features": Table(known_features, settings.KNOWN, FOUND, seeds=5, needs_images=False),
     "k_sparse": Table(k_sparse, settings.K_SPARSE, ERRORS, seeds=5),

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from conftest import ROOT, needs_mnist
 from nbformat.v4 import new_output
+from sklearn import model_selection
 from sklearn.linear_model import LogisticRegression
 
 import sparse_autoencoder as package
-from sparse_autoencoder import keras, measures, modern, studies
+from sparse_autoencoder import keras, modern, studies
 from sparse_autoencoder.playground import Playground
 from tools import lessons
 from tools.lessons import NOTEBOOKS, code_cells, tags
@@ -185,21 +186,17 @@ def test_links_to_files_resolve(path):
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     """The path of a source of one lesson, whose notebooks are to be made beside it."""
+    monkeypatch.setattr(sys, "argv", ["lessons.py"])
     monkeypatch.setattr(lessons, "SOURCES", tmp_path)
     monkeypatch.setattr(lessons, "NOTEBOOKS", tmp_path)
     (tmp_path / "solutions").mkdir()
     return Path(shutil.copy(ROOT / "tests" / "data" / "small_lesson.md", tmp_path / "small.md"))
 
 
-@pytest.fixture
-def make(monkeypatch):
-    """Runs the tool with arguments of the command line."""
-
-    def run_tool(*arguments):
-        monkeypatch.setattr(sys, "argv", ["lessons.py", *arguments])
-        lessons.main()
-
-    return run_tool
+def make(*arguments):
+    """Run the tool with arguments of the command line."""
+    sys.argv[1:] = arguments
+    lessons.main()
 
 
 def test_a_source_makes_a_lesson_with_stubs_and_solutions_for_nbgrader(small):
@@ -226,7 +223,7 @@ def test_a_source_makes_a_lesson_with_stubs_and_solutions_for_nbgrader(small):
     ]
 
 
-def test_only_new_code_is_executed_unless_all_is_to_run_again(small, make, monkeypatch):
+def test_only_new_code_is_executed_unless_all_is_to_run_again(small, monkeypatch):
     runs = []
 
     def execute(notebook):
@@ -254,7 +251,7 @@ def test_only_new_code_is_executed_unless_all_is_to_run_again(small, make, monke
         make("other")
 
 
-def test_a_failure_names_the_cell_and_leaves_the_old_notebook(small, make):
+def test_a_failure_names_the_cell_and_leaves_the_old_notebook(small):
     path = small.with_suffix(".ipynb")
     nbformat.write(nbformat.v4.new_notebook(), path)
     before = path.read_text()
@@ -264,23 +261,17 @@ def test_a_failure_names_the_cell_and_leaves_the_old_notebook(small, make):
     assert path.read_text() == before
 
 
-def test_an_executed_notebook_has_clean_outputs_and_its_report_time_and_memory(small):
+def test_a_run_leaves_clean_outputs_a_report_and_the_parameters_as_they_were(small):
     (path, notebook), _ = lessons.notebooks(small).items()
+    notebook.metadata["widgets"] = {"state": {}}
     report = lessons.make(path, notebook, nbformat.v4.new_notebook())
     assert re.match(r"small.ipynb: \d+ s, up to [\d,]+ MB; the file has \d+ KB", report)
-    assert text_of(*outputs(committed(path))).split() == ["seen:", "2", "None"]
-    assert [cell.execution_count for cell in code_cells(committed(path))] == [1, 2, 3, 4]
-
-
-def test_parameters_are_set_for_one_run_and_foreign_metadata_goes(small):
-    (notebook, _) = lessons.notebooks(small).values()
-    sources = [cell.source for cell in notebook.cells]
-    notebook.metadata["widgets"] = {"state": {}}
-    lessons.execute(notebook, {"N": 7})
-    assert text_of(*outputs(notebook)).startswith("seen: 7")
-    assert [cell.source for cell in notebook.cells] == sources
-    assert set(notebook.metadata) == {"kernelspec", "language_info"}
-    assert all("execution" not in cell.metadata for cell in notebook.cells)
+    made = committed(path)
+    assert text_of(*outputs(made)).split() == ["seen:", "2", "None"]
+    assert [cell.execution_count for cell in code_cells(made)] == [1, 2, 3, 4]
+    assert set(made.metadata) == {"kernelspec", "language_info"}
+    assert text_of(*outputs(lessons.execute(notebook, {"N": 7}))).startswith("seen: 7")
+    assert lessons.differences(lessons.notebooks(small)[path], notebook) == []
 
 
 def test_progress_bars_leave_their_last_state():
@@ -322,7 +313,7 @@ def test_terms_of_lessons_02_to_04_and_package_agree():
     for layer, inputs, expected in (
         (package.L2Penalty(0.01), [W1, W2], l2_term(0.01, W1, W2)),
         (package.KLSparsity(0.05, 3.0), code, lesson_kl.losses[0]),
-        (package.L1Sparsity(0.1), code, l1_term(0.1, code)),
+        (package.L1Sparsity(0.1), code - 0.5, l1_term(0.1, code - 0.5)),
     ):
         layer(inputs)
         np.testing.assert_allclose(layer.losses[0], expected, rtol=1e-5)
@@ -370,7 +361,7 @@ JUDGE_A_TRAINING = {"ex-units-check", "ex-reverse-check", "ex-rho-check"}
 def quick(monkeypatch, tmp_path):
     """Two epochs of one step each, not compiled; small probes; files are written aside."""
     compile_, fit, train = keras.Model.compile, keras.Model.fit, package.train
-    still, learn = Playground.still, LogisticRegression.fit
+    still, learn, kth_largest_of = Playground.still, LogisticRegression.fit, modern.kth_largest_of
     plain = {"jit_compile": False, "run_eagerly": True, "steps_per_execution": 1}
 
     def short(epochs=10, **others):
@@ -380,9 +371,10 @@ def quick(monkeypatch, tmp_path):
         (keras.Model, "compile", lambda *args, **k: compile_(*args, **k | plain)),
         (keras.Model, "fit", lambda *args, **k: fit(*args, **short(**k))),
         (package, "train", lambda *args, **k: train(*args, **short(**k))),
-        (Playground, "still", lambda panel, steps: still(panel, min(steps, 10))),
+        (Playground, "still", lambda panel, steps: still(panel, min(steps, 2))),
         (LogisticRegression, "fit", lambda self, *args: learn(self.set_params(max_iter=5), *args)),
-        (measures, "PROBE_C", (1.0,)),
+        (model_selection, "GridSearchCV", lambda probe, choices, cv: probe),
+        (modern, "kth_largest_of", lambda *args: kth_largest_of(*args, halvings=5)),
     ):
         monkeypatch.setattr(owner, name, quicker)
     (tmp_path / "data").mkdir()
@@ -394,7 +386,7 @@ def quick(monkeypatch, tmp_path):
 
 
 def run(cells, names):
-    """Execute cells as a kernel would, on the digits; returns what each check said, by its id."""
+    """Execute cells as a kernel would, on the digits; returns what checks of exercises said, by id."""
     said = {}
     for cell in cells:
         source = cell.source + '\nSOURCE = "digits"' * ("parameters" in tags(cell))
@@ -403,7 +395,8 @@ def run(cells, names):
         with contextlib.redirect_stdout(io.StringIO()) as out:
             exec(code, names)
         plt.close("all")
-        said |= {cell.id: out.getvalue()} if cell.id.endswith("-check") else {}
+        if re.fullmatch("ex-.*-check", cell.id):
+            said[cell.id] = out.getvalue()
     return said
 
 

@@ -386,7 +386,7 @@ def quick(monkeypatch, tmp_path):
 
 
 def run(cells, names):
-    """Execute cells as a kernel would, on the digits; returns what checks of exercises said, by id."""
+    """Execute cells as a kernel would, on the digits; returns what each exercise's check said."""
     said = {}
     for cell in cells:
         source = cell.source + '\nSOURCE = "digits"' * ("parameters" in tags(cell))

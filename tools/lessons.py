@@ -155,7 +155,8 @@ def clean(output):
         output.text = re.sub(r"\n{2,}\Z", "\n", "\n".join(lines))
     if png := output.get("data", {}).get("image/png"):
         file, picture = io.BytesIO(), Image.open(io.BytesIO(base64.b64decode(png)))
-        picture = picture.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE)  # smallest files
+        picture = picture.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE)  # grays the white
+        picture.putpalette([255 if level > 247 else level for level in picture.getpalette()])
         picture.save(file, "PNG", optimize=True)
         output.data["image/png"] = base64.b64encode(file.getvalue()).decode("ascii")
     return output
@@ -175,7 +176,6 @@ def make(path, notebook, committed, again=False):
 
 
 def main():
-    """Make what the command line asks for, or say in a sentence why not."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("lessons", nargs="*", help="such as 03_kl_sparsity; default: all")
     parser.add_argument("--again", action="store_true", help="execute unchanged code as well")

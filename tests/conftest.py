@@ -11,9 +11,13 @@ import numpy as np
 import pytest
 
 import helpers
-from sparse_autoencoder import keras
+from sparse_autoencoder import keras, tf
 
 ROOT = Path(__file__).parent.parent
+
+# Tests run side by side, one on each core: threads that wait for each other would only crowd.
+tf.config.threading.set_intra_op_parallelism_threads(1)
+tf.config.threading.set_inter_op_parallelism_threads(1)
 
 needs_mnist = pytest.mark.skipif(
     not (ROOT / "data" / "mnist.npz").exists(), reason="needs data/mnist.npz"

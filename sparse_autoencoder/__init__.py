@@ -50,6 +50,7 @@ with _without_log_lines():
 tf.get_logger().setLevel("ERROR")  # else training several models warns of "retracing"
 
 from . import modern  # noqa: E402, so that saved models with its layers can be loaded
+from .arrays import as_tensor  # noqa: E402
 from .model import (  # noqa: E402
     Autoencoder,
     KLSparsity,
@@ -59,7 +60,7 @@ from .model import (  # noqa: E402
     kl_divergence,
     sse,
 )
-from .training import as_tensor, batches, train  # noqa: E402
+from .training import batches, train  # noqa: E402
 
 __all__ = [
     "Autoencoder",

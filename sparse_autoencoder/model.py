@@ -10,6 +10,7 @@ The source of the formulas and settings is credited in README.md.
 import keras
 from keras import layers, ops
 
+from .arrays import as_tensor
 from .vocabulary import HYPERPARAMETERS
 
 # KL(ρ‖ρ̂) needs ρ̂ to be a probability: these activations stay between 0 and 1.
@@ -183,7 +184,7 @@ class Autoencoder(keras.Model):
 
     def encode(self, images):
         """The code, (n, units), of images, (n, pixels)."""
-        code = self.encoder(images)
+        code = self.encoder(as_tensor(images))
         return code if self.sparsity is None else self.sparsity(code)
 
     def decode(self, code):
@@ -238,9 +239,8 @@ def build_autoencoder(
     """
     norm = keras.constraints.UnitNorm(axis=1) if unit_norm else None
     encoder = layers.Dense(hidden_units, activation, name="encoder")
-    decoder = layers.Dense(
-        pixels, reconstruction_activation, kernel_constraint=norm, name="decoder"
-    )
+    decoder = layers.Dense(pixels, reconstruction_activation, name="decoder")
+    decoder.kernel_constraint = norm
     l2 = None if lam2 is None else L2Penalty(lam2)
     autoencoder = kind(encoder, decoder, sparsity, l2, name="autoencoder")
     autoencoder.build((None, pixels))

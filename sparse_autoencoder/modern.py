@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from .arrays import as_tensor
 from .model import Autoencoder, Penalty, hyperparameter, serializable, sse
 
 
@@ -152,7 +153,7 @@ class GatedAutoencoder(Autoencoder):
 
     def encode(self, images):
         """The code, (n, units), of images, (n, pixels)."""
-        z = self.encoder(images)
+        z = self.encoder(as_tensor(images))
         return ops.where(z > 0, ops.relu(ops.exp(self.log_scale) * z + self.shift), 0.0)
 
     def call(self, images):

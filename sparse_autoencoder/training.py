@@ -7,30 +7,15 @@ import sys
 import time
 
 import keras
-import numpy as np
 import tensorflow as tf
-from keras import ops
 from tqdm import tqdm
 from tqdm.keras import TqdmCallback
 
+from .arrays import as_tensor
 from .model import sse
 
 STACK = 32  # batches that one compiled loop takes, at most: 13 MB of images
 STEPS_WORTH_COMPILING = 2000  # below, compiling with XLA takes longer than it saves
-
-
-def as_tensor(images):
-    """An array as a tensor in the same memory, so that MNIST is not held twice.
-
-    TensorFlow reads in place what is contiguous and starts at a multiple of 64 bytes, as the pages
-    of `images.load_images` do; other arrays are copied.
-    """
-    if not isinstance(images, np.ndarray):
-        return ops.convert_to_tensor(images)
-    flags = images.flags
-    if flags.c_contiguous and flags.writeable and images.ctypes.data % 64 == 0:
-        return tf.experimental.dlpack.from_dlpack(images.__dlpack__())
-    return tf.constant(images)
 
 
 def batches(images, batch_size=128, seed=0, targets=None, stack=1):

@@ -15,8 +15,8 @@ import tensorflow as tf
 from keras import ops
 
 from .. import measures
+from ..arrays import as_tensor
 from ..model import ACTIVATIONS_BETWEEN_0_AND_1, sse
-from ..training import as_tensor
 from ..vocabulary import HYPERPARAMETERS
 
 SLICE = 64  # steps that one call of the compiled function takes at most

@@ -229,3 +229,9 @@ class TestForReal:
             assert not (course.folder / TRACE).exists()
         finally:
             course.folder = course.folder.rename(home)
+
+    def test_an_environment_that_a_link_leads_to_is_left_alone(self, bare):
+        file = bare.write("elsewhere/of-somebody-else", "")
+        (bare.folder / ".venv").symlink_to(file.parent)
+        bare.set_up()
+        assert file.exists() and bare.has("tiny") and not (bare.folder / ".venv").is_symlink()

@@ -17,7 +17,6 @@ CHOOSE = "or name the one to use: make lab PYTHON=/path/to/python3.12"
 
 
 def set_up(environment, *requirements):
-    """Make the environment hold what these files ask for, and what it held before."""
     version = "{}.{}".format(*sys.version_info)
     if version not in ("3.10", "3.11", "3.12", "3.13"):
         sys.exit(f"The course needs Python 3.10 to 3.13; this is {version}. Install one, {CHOOSE}")
@@ -35,6 +34,8 @@ def set_up(environment, *requirements):
     if not trusted:
         if not importlib.util.find_spec("ensurepip"):
             sys.exit(f"Python's venv module is missing: sudo apt install python3-venv, {CHOOSE}")
+        if os.path.islink(environment):
+            os.unlink(environment)  # what it leads to is not ours to clear
         print(f"Making the environment {environment}: about 3 minutes and 3 GB.", flush=True)
         subprocess.check_call([sys.executable, "-m", "venv", "--clear", environment])
     pip = [environment + "/bin/python", "-m", "pip", "--disable-pip-version-check", "install"]
@@ -43,9 +44,8 @@ def set_up(environment, *requirements):
     # The course itself goes last, built by what is there by now: pinned, and without a network.
     subprocess.check_call([*pip, "--quiet", "--no-build-isolation", "--editable=."])
     for kernel in Path(environment).glob("share/jupyter/kernels/python3/kernel.json"):
-        spec = json.loads(kernel.read_text("utf-8"))
-        spec["env"] = {"MALLOC_ARENA_MAX": "1"}  # one pool for all threads: less memory
-        kernel.write_text(json.dumps(spec), "utf-8")
+        spec = json.loads(kernel.read_text("utf-8")) | {"env": {"MALLOC_ARENA_MAX": "1"}}
+        kernel.write_text(json.dumps(spec), "utf-8")  # one pool for all threads: less memory
     stamp.write_text(json.dumps(dict(place, files=files)), "utf-8")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 # Okabe-Ito: told apart by colour-blind readers too.
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-ORANGE, SKY, BLACK, GRAY = "#E69F00", "#56B4E9", "#000000", "#999999"
+ORANGE, BLACK, GRAY = "#E69F00", "#000000", "#999999"
 
 
 @dataclass(frozen=True)

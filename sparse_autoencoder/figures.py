@@ -66,10 +66,18 @@ def show_images(images, columns=15, image_shape=(28, 28), title=None, ax=None):
     return show_picture(picture, axes_or_new(ax), title, cmap="gray", vmin=0, vmax=1)
 
 
-def show_features(weights, count=None, columns=28, image_shape=(28, 28), title=None, ax=None):
+def show_features(
+    weights,
+    count=None,
+    columns=28,
+    image_shape=(28, 28),
+    title=None,
+    ax=None,
+    *,
+    scale=None,
+    dead=None,
+):
     """Features as images on a map symmetric about 0; returns the Axes.
-
-    Each feature is divided by its largest weight, so a weak one shows as clearly as a strong one.
 
     Args:
         weights: (pixels, units), a column of W1 (or of W2 transposed) for each hidden unit.
@@ -78,8 +86,18 @@ def show_features(weights, count=None, columns=28, image_shape=(28, 28), title=N
         image_shape: height and width of a feature in pixels.
         title: above the picture.
         ax: the axes to draw on; new ones by default.
+        scale: the weight that gets the strongest colour, the same for every feature, so that a
+            faint unit looks faint; by default each feature's own largest weight, so that a faint
+            one shows as clearly as a strong one.
+        dead: (units,) booleans: these features are crossed out.
     """
     features = np.array(weights[:, :count].T, dtype=np.float64)
-    features /= np.maximum(np.abs(features).max(axis=1, keepdims=True), 1e-12)
-    picture = mosaic(features, columns, image_shape)
-    return show_picture(picture, axes_or_new(ax, "large"), title, cmap="RdBu_r", vmin=-1, vmax=1)
+    largest = np.maximum(np.abs(features).max(axis=1, keepdims=True), 1e-12)
+    picture = mosaic(features / (largest if scale is None else scale), columns, image_shape)
+    ax = show_picture(picture, axes_or_new(ax, "large"), title, cmap="RdBu_r", vmin=-1, vmax=1)
+    if dead is not None:
+        height, width = np.add(image_shape, 1)
+        down, across = np.divmod(np.flatnonzero(dead[: len(features)]), columns)
+        middle = across * width + width / 2 - 1, down * height + height / 2 - 1
+        ax.plot(*middle, "x", color="black", markersize=9)
+    return ax

@@ -6,6 +6,7 @@ style of the course.
 
 import numpy as np
 import pandas as pd
+from IPython.display import HTML
 
 from sparse_autoencoder.figures import FIGURE_SIZES as FIGURE_SIZES
 from sparse_autoencoder.figures import axes_or_new, show_picture, use_style
@@ -19,6 +20,8 @@ from sparse_autoencoder.tables import sweep as sweep
 from sparse_autoencoder.tables import sweep_picture as sweep_picture
 from sparse_autoencoder.tables import table as table
 from sparse_autoencoder.vocabulary import SCORECARD, TERMS, VERMILION
+
+BASELINE = "pixels"  # what every code has to beat
 
 use_style()
 
@@ -121,40 +124,56 @@ def show_exciting_images(images, code, unit, count=9, image_shape=(28, 28), ax=N
 
 
 def scorecard(live, data_name, earlier=()):
-    """The table at a lesson's end, one row a model, as a pandas DataFrame of text.
+    """The table at a lesson's end, one row a model, as HTML.
+
+    Each figure has two columns: mean ± sd over the seeds of data/results.csv, and this run. The
+    baseline is grey, the best of a column bold.
 
     Args:
-        live: model name → its figures (see measures.score), of one seed.
+        live: model name → its figures (see measures.score). One that data/results.csv knows as a
+            setting has both columns.
         data_name: what they were measured on, such as data.name.
-        earlier: settings to show from data/results.csv, as mean ± sd over seeds on MNIST.
+        earlier: settings of data/results.csv to compare with, above the others.
 
     Returns:
-        a DataFrame whose index is (model, measured on): a model trained in this lesson and its
-        earlier runs are two rows.
+        an IPython.display.HTML.
 
     Raises:
         KeyError: data/results.csv has no such setting.
     """
-    runs, rows = table("results"), {}
+    runs = table("results")
     for setting in earlier:
-        of_setting = runs[runs.setting == setting]
-        if of_setting.empty:
+        if setting not in set(runs.setting):
             raise KeyError(f"data/results.csv has no setting {setting!r}: run `make results`.")
-        row = {key: of_setting[key].dropna() for key in SCORECARD}
-        row["seconds"] = []  # trained side by side, one core each: not how long a reader waits
-        rows[setting, f"MNIST, n = {len(of_setting)}"] = row
-    for name, figures in live.items():
-        row = {key: figures.get(key) for key in SCORECARD}
-        row = {key: [] if value is None else [value] for key, value in row.items()}
-        rows[name, f"{data_name}, this run"] = row
-    texts = {
-        SCORECARD[key].label: [
-            _mean_and_sd(np.array(row[key]), SCORECARD[key].digits) for row in rows.values()
-        ]
-        for key in SCORECARD
-    }
-    index = pd.MultiIndex.from_tuples(rows, names=["model", "measured on"])
-    return pd.DataFrame(texts, index=index)
+    names = list(dict.fromkeys([*earlier, *live]))
+    seeds, columns = f"{runs.seed.nunique()} seeds", {}
+    for key, measure in SCORECARD.items():
+        this_run = [live.get(name, {}).get(key) for name in names]
+        for column, values in {
+            seeds: [runs.loc[runs.setting == name, key].dropna() for name in names],
+            "this run": [[] if value is None else [value] for value in this_run],
+        }.items():
+            if any(map(len, values)):
+                columns[measure.label, column] = _column(values, measure)
+    card = pd.DataFrame(columns, names)
+    baseline = card.index == BASELINE
+    card[baseline] = card[baseline].map(_grey)
+    card = card.rename(index={BASELINE: _grey(BASELINE)})
+    note = f"{seeds}: mean ± sd, MNIST" + f"; {data_name}, this run" * bool(live)
+    note += ". Bold: the best of its column. Grey: the baseline."
+    return HTML(f"{card.to_html(escape=False)}<p>{note}</p>")
+
+
+def _column(values, measure):
+    """A column of the scorecard as HTML, from the values of each model."""
+    means = np.array([np.mean(some) if len(some) else np.nan for some in values])
+    best = {"min": np.nanmin, "max": np.nanmax, None: lambda means: np.nan}[measure.best](means)
+    texts = [_mean_and_sd(np.array(some), measure.digits) for some in values]
+    return [f"<b>{t}</b>" if mean == best else t for t, mean in zip(texts, means, strict=True)]
+
+
+def _grey(text):
+    return f'<span style="color: #767676">{text}</span>'
 
 
 def _mean_and_sd(values, digits):

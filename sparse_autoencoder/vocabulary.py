@@ -76,10 +76,12 @@ class Measure:
     Attributes:
         label: of its column.
         digits: after the decimal point.
+        best: "min" or "max", whichever is the best value; None where neither is.
     """
 
     label: str
     digits: int
+    best: str | None = None
 
 
 TERMS = {
@@ -129,13 +131,12 @@ PRESETS = {
 
 # Key in data/results.csv and in what measures.score returns.
 SCORECARD = {
-    "sse_test": Measure("test SSE", 2),
-    "mean_activation": Measure("mean ρ̂", 3),
-    "active_units": Measure("active units", 1),
+    "sse_test": Measure("test SSE", 2, "min"),
+    "mean_activation": Measure("mean activation", 3),
+    "active_units": Measure("active units per image", 1),
     "dead_units": Measure("dead units", 0),
-    "probe_10": Measure("probe %, 10 labels per class", 1),
-    "probe_100": Measure("probe %, 100 labels per class", 1),
-    "seconds": Measure("seconds to train", 0),
+    "probe_10": Measure("probe %, 10 labels per class", 1, "max"),
+    "probe_100": Measure("probe %, 100 labels per class", 1, "max"),
 }
 
 

@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from bs4 import BeautifulSoup
 
 import helpers
 from sparse_autoencoder import figures, tables
@@ -130,38 +131,66 @@ def test_drawing_goes_on_the_axes_that_are_given():
 def results(tmp_path, monkeypatch):
     rows = [
         ["setting", "seed", *SCORECARD],
-        ["MSE", 0, 1.0, 0.5, 100, 0, 70.0, 86.0, 9],
-        ["MSE", 1, 2.0, 0.5, 102, 1, 72.0, 88.0, 9],
-        ["pixels", 0, "", "", "", "", 75.0, 88.0, ""],
-        *[["alike", seed, sse, *"000000"] for seed, sse in enumerate((1.660, 1.666))],
-        *[["near", seed, sse, *"000000"] for seed, sse in enumerate((1.60, 1.70))],
-        *[["same", seed, sse, *"000000"] for seed, sse in enumerate((52.9, 52.9))],
+        ["MSE", 0, 1.0, 0.5, 100, 0, 70.0, 86.0],
+        ["MSE", 1, 2.0, 0.5, 102, 1, 72.0, 87.0],
+        ["pixels", 0, "", "", "", "", 75.0, 88.0],
+        *[["alike", seed, sse, *"00000"] for seed, sse in enumerate((1.660, 1.666))],
+        *[["near", seed, sse, *"00000"] for seed, sse in enumerate((1.60, 1.70))],
+        *[["same", seed, sse, *"00000"] for seed, sse in enumerate((52.9, 52.9))],
     ]
     (tmp_path / "results.csv").write_text("\n".join(",".join(map(str, row)) for row in rows))
     monkeypatch.setattr(tables, "DATA", tmp_path)
 
 
-def test_scorecard_shows_earlier_models_as_mean_and_sd_and_this_run_as_it_is(results):
-    live = {"mine": {"sse_test": 12.346, "probe_10": 82.06, "seconds": None}}
-    table = helpers.scorecard(live, "digits", earlier=["pixels", "MSE"])
-    rows = [("pixels", "MNIST, n = 1"), ("MSE", "MNIST, n = 2"), ("mine", "digits, this run")]
-    assert list(table.index) == rows and list(table.index.names) == ["model", "measured on"]
-    (_, pixels), (_, earlier), (_, mine) = table.iterrows()
-    assert earlier["test SSE"] == "1.50 ± 0.71" and earlier["mean ρ̂"] == "0.500"
-    assert earlier["seconds to train"] == "–", "side by side: not how long a reader waits"
-    assert pixels["test SSE"] == "–"
-    assert mine["test SSE"] == "12.35" and mine["seconds to train"] == "–"
+def cells(scorecard):
+    """The rows of a scorecard, each as (model, {(figure, column): cell})."""
+    table = BeautifulSoup(scorecard.data, "html.parser").table
+    figures, columns = (row.select("th") for row in table.select("thead tr"))
+    figures = [th.text for th in figures for _ in range(int(th.get("colspan", 1)))]
+    heads = list(zip(figures, [th.text for th in columns], strict=True))[1:]
+    rows = [(row.th, row.select("td")) for row in table.select("tbody tr")]
+    return {model.text: dict(zip(heads, row, strict=True)) for model, row in rows}
+
+
+def test_scorecard_has_five_seeds_and_this_run_side_by_side(results):
+    live = {"mine": {"sse_test": 12.346, "probe_10": 82.06}, "MSE": {"sse_test": 3.0}}
+    card = helpers.scorecard(live, "digits", earlier=["pixels", "MSE"])
+    rows = {name: {head: td.text for head, td in row.items()} for name, row in cells(card).items()}
+    assert list(rows) == ["pixels", "MSE", "mine"]
+    sse, probe = "test SSE", "probe %, 10 labels per class"
+    assert [rows["MSE"][sse, column] for column in ("2 seeds", "this run")] == [
+        "1.50 ± 0.71",
+        "3.00",
+    ]
+    assert rows["pixels"][probe, "2 seeds"] == "75.0" and rows["pixels"][sse, "2 seeds"] == "–"
+    assert rows["mine"][sse, "2 seeds"] == "–" and rows["mine"][probe, "this run"] == "82.1"
+    assert ("dead units", "this run") not in rows["mine"], "a column that nothing fills"
+    assert "2 seeds: mean ± sd, MNIST; digits, this run" in card.data
+
+
+def test_scorecard_marks_the_baseline_and_the_best_of_a_column(results):
+    live = {"mine": {"sse_test": 3.0, "active_units": 9}, "yours": {"sse_test": 2.0}}
+    rows = cells(helpers.scorecard(live, "digits", earlier=["pixels", "MSE"]))
+    bold = {(name, *head) for name, row in rows.items() for head, td in row.items() if td.b}
+    assert bold == {
+        ("MSE", "test SSE", "2 seeds"),
+        ("yours", "test SSE", "this run"),
+        ("pixels", "probe %, 10 labels per class", "2 seeds"),
+        ("pixels", "probe %, 100 labels per class", "2 seeds"),
+    }
+    assert all(td.span for td in rows["pixels"].values())
+    assert not any(td.span for name in ("MSE", "mine") for td in rows[name].values())
+
+
+def test_scorecard_without_a_run_shows_the_seeds_alone(results):
+    card = helpers.scorecard({}, "MNIST", earlier=["MSE"])
+    assert "this run" not in card.data and cells(card)["MSE"]["test SSE", "2 seeds"].b
 
 
 def test_the_spread_is_shown_with_as_many_digits_as_it_needs(results):
-    table = helpers.scorecard({}, "MNIST", earlier=["alike", "near", "same"])
-    assert table["test SSE"].tolist() == ["1.663 ± 0.004", "1.65 ± 0.07", "52.90"]
-
-
-def test_a_model_trained_now_stands_beside_its_earlier_runs_and_is_told_apart(results):
-    table = helpers.scorecard({"MSE": {"sse_test": 3.0}}, "MNIST", earlier=["MSE"])
-    expected = {"MNIST, n = 2": "1.50 ± 0.71", "MNIST, this run": "3.00"}
-    assert table.loc["MSE", "test SSE"].to_dict() == expected
+    rows = cells(helpers.scorecard({}, "MNIST", earlier=["alike", "near", "same"]))
+    shown = [row["test SSE", "2 seeds"].text for row in rows.values()]
+    assert shown == ["1.663 ± 0.004", "1.65 ± 0.07", "52.90"]
 
 
 def test_scorecard_says_which_setting_is_missing(results):

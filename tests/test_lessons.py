@@ -62,10 +62,11 @@ def verdicts(notebook):
 # Sources
 
 
-def test_the_lessons_and_the_appendix_are_there():
+def test_the_lessons_and_the_appendices_are_there():
     assert list(SOURCES) == [
         *("01_mse_baseline", "02_l2_penalty", "03_kl_sparsity", "04_relu_l1", "05_using_the_code"),
-        *("06_tradeoff", "07_modern_sparse_autoencoders", "appendix_source_recipe"),
+        *("06_tradeoff", "07_modern_sparse_autoencoders"),
+        *("appendix_scorecard", "appendix_source_recipe"),
     ]
     there = {path for path in NOTEBOOKS.rglob("*.ipynb") if "." not in path.parent.name}
     assert there == set(MADE), "lessons/ is the only source of notebooks"
@@ -124,11 +125,12 @@ def test_committed_notebook_is_one_clean_run_on_mnist_where_all_holds(path):
     assert not re.search(r"(/home/|/root/|/tmp/|/Users/|/work/|[A-Z]:\\\\|\r)", text)
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
     assert path.stat().st_size <= 500_000
-    assert "(50000, 784)" in text or "MNIST, this run" in text
     assert "digits" not in re.findall(r"(\w+), this run", text)
     if path in SOLUTIONS:
+        assert "(50000, 784)" in text
         assert all(said.startswith("Right") for said in verdicts(notebook))
-    else:
+    elif path.stem != "appendix_scorecard":  # which trains nothing
+        assert "MNIST, this run" in text or "(50000, 784)" in text
         assert "All statements hold." in text
         assert sum(len(pictures(cell)) for cell in cells) >= 4
 

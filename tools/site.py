@@ -16,9 +16,11 @@ import shutil
 import nbformat
 from markupsafe import Markup
 
+from sparse_autoencoder.playground.sweep import LABELS
 from sparse_autoencoder.tables import sweep_picture
 from tools import lessons
 from tools.render import Exporter, asset, code_style, heading
+from tools.scatter import scatter_svg
 
 DARK = f"@media (prefers-color-scheme: dark) {{\n{code_style('github-dark')}\n}}"
 
@@ -27,18 +29,28 @@ def explorer(cell, site):
     """What the template needs for a cell with an explorer; its pictures are copied into site."""
     names = {}
     exec(cell.source, names)
-    sliders, states = names["explorer"].states()
+    shown = names["explorer"]
     (site / "sweep").mkdir(exist_ok=True)
-    for state in states.values():
-        if state["setting"]:
-            for kind in ("features", "reconstructions"):
-                file = sweep_picture(state["setting"], kind)
-                shutil.copy(file, site / "sweep")
-                state[kind] = f"sweep/{file.name}"
-    start = ",".join(str(slider["place"]) for slider in sliders)
-    # Within a script element nothing but "</" can end it.
-    data = Markup(json.dumps(states, ensure_ascii=False).replace("</", "<\\/"))
-    return {"sliders": sliders, "start": states[start], "data": data}
+    models = [dict(model) for model in shown.models]
+    for model in models:
+        for kind in ("features", "reconstructions"):
+            file = sweep_picture(model["setting"], kind)
+            shutil.copy(file, site / "sweep")
+            model[kind] = f"sweep/{file.name}"
+    sliders = [
+        {"label": s.description, "texts": [text for text, _ in s.options], "place": s.index}
+        for s in shown.sliders.values()
+    ]
+    start = shown.places[",".join(str(slider["place"]) for slider in sliders)]
+    x, y = ([model[axis] for model in models] for axis in "xy")
+    data = json.dumps({"models": models, "places": shown.places}, ensure_ascii=False)
+    return {
+        "sliders": sliders,
+        "start": models[start],
+        "scatter": Markup(scatter_svg(x, y, **LABELS)),
+        # Within a script element nothing but "</" can end it.
+        "data": Markup(data.replace("</", "<\\/")),
+    }
 
 
 def with_links(page, folder, site):

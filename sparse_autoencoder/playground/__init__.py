@@ -1,8 +1,10 @@
 """What plays with the course's models: sliders on training, on a sweep, and on a linear probe.
 
 - `engine`: a copy of a model that trains while its hyperparameters change
-- `loop`: the thread that trains, and what it agrees on with the page
-- `pictures`, `panel`: what is drawn, and the widgets around it
+- `session`, `frames`: what answers the view, and what it is sent; PROTOCOL.md has the messages
+- `view.js`, `view.css`: what draws in the page, and clocks the training
+- `panel`: the sliders around it
+- `digit`: a drawn digit, placed as MNIST's are
 - `still`: the same as a matplotlib figure, for those who read without running
 - `sweep`, `probe`: the explorers of lessons 03, 04 and 06, and of lesson 05
 - `controls`: what the three panels share

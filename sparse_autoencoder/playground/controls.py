@@ -1,8 +1,11 @@
-"""What the three panels share: sliders, pictures, and a box that closes its predecessor."""
+"""What the three panels share: sliders, the view, and a box that closes its predecessor."""
 
 import weakref
+from pathlib import Path
 
+import anywidget
 import ipywidgets as widgets
+import traitlets
 from IPython import get_ipython
 
 from ..vocabulary import HYPERPARAMETERS, value_in_words
@@ -13,7 +16,9 @@ STYLE = """<style>
 .course-panel .widget-box, .course-panel .widget-html { overflow: visible; }
 .course-panel .widget-html-content { line-height: 1.35; }
 .course-panel .course-pixels { image-rendering: pixelated; }
-.course-panel .course-heard-only { position: absolute; clip-path: inset(50%); }
+.course-panel .course-else { animation: course-late 2s step-end; }
+.course-panel:has(.course-view) .course-else { display: none !important; }
+@keyframes course-late { from { visibility: hidden; max-height: 0; } }
 .course-panel table { border-collapse: collapse; }
 .course-panel th, .course-panel td {
     padding: 2px 8px; text-align: right; border-bottom: 1px solid #8888; }
@@ -24,10 +29,16 @@ _shown_by = weakref.WeakValueDictionary()  # id of a notebook's cell → the pan
 
 
 class Panel(widgets.VBox):
-    """A box of widgets that is closed as a whole, and when its cell shows another one."""
+    """A box of widgets that is closed as a whole, and when its cell shows another one.
 
-    def __init__(self, children):
+    Args:
+        children: what stands in it.
+        links: between them, in the page.
+    """
+
+    def __init__(self, children, links=()):
         super().__init__([widgets.HTML(STYLE), *children])
+        self._links = links
         self.add_class("course-panel")
 
     def _repr_mimebundle_(self, **kwargs):
@@ -42,7 +53,7 @@ class Panel(widgets.VBox):
     def close(self):
         """Remove every widget from the page."""
         if self.comm is not None:  # neither closed before, nor unfinished
-            close_all(self.children)
+            close_all([*self._links, *self.children])
             self.unobserve_all()
             self.layout.close()
             super().close()
@@ -53,9 +64,52 @@ def close_all(some):
     for widget in some:
         close_all(getattr(widget, "children", ()))
         widget.unobserve_all()
-        for part in (widget.layout, getattr(widget, "style", None), widget):
+        for part in (getattr(widget, "layout", None), getattr(widget, "style", None), widget):
             if isinstance(part, widgets.Widget):
                 part.close()
+
+
+class View(anywidget.AnyWidget):
+    """What view.js draws in the page: PROTOCOL.md says what it is told by traits and messages."""
+
+    _esm, _css = (
+        Path(__file__).with_name(f"view.{kind}").read_text(encoding="utf-8")
+        for kind in ("js", "css")
+    )
+    kind = traitlets.Unicode().tag(sync=True)
+    first = traitlets.Dict(None, allow_none=True).tag(sync=True)
+    place0, place1, place2 = (traitlets.Int().tag(sync=True) for _ in range(3))
+    done, models, features, reconstructions = (traitlets.List().tag(sync=True) for _ in range(4))
+    places, labels = (traitlets.Dict().tag(sync=True) for _ in range(2))
+
+    def follow(self, *controls):
+        """Have place0, place1 … follow these widgets, in the page: no kernel is needed for it.
+
+        Args:
+            controls: pairs of a widget and the name of its trait, a number.
+
+        Returns:
+            the links, to be closed with the widgets.
+        """
+        for number, (widget, trait) in enumerate(controls):
+            setattr(self, f"place{number}", getattr(widget, trait))
+        return [
+            widgets.jsdlink(control, (self, f"place{number}"))
+            for number, control in enumerate(controls)
+        ]
+
+    def or_else(self, words, *pictures):
+        """This, and what stands there until it is seen, or for ever where it cannot be shown.
+
+        Args:
+            words: a sentence, HTML.
+            pictures: PNG bytes.
+        """
+        images = [pixels("course-still", value=picture) for picture in pictures]
+        instead = widgets.VBox([widgets.HTML(f"<p>{words}</p>"), *images])
+        # In browsers that do not know :has, the first message does what the style sheet cannot.
+        self.on_msg(lambda *_: instead.layout.set_trait("display", "none"))
+        return self, instead.add_class("course-else")
 
 
 class Slider(widgets.SelectionSlider):

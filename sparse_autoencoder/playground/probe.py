@@ -16,7 +16,7 @@ import numpy as np
 from .. import measures
 from ..figures import FIGURE_SIZES, show_images
 from ..pngs import images_png
-from .controls import WIDE, Panel, pixels
+from .controls import WIDE, Panel, View, pixels
 
 LABELS_PER_CLASS = (1, 2, 3, 5, 10, 20, 30, 50, 100)
 SHOWN = 10  # labelled images of a class, and wrong guesses, that are shown
@@ -48,6 +48,10 @@ class ProbeExplorer(Panel):
         for name, control in self._controls.items():
             control.add_class(f"probe-{name}")
             control.observe(self._on_choice, "value")
+        numbers = [(self._controls[name], "index") for name in ("features", "labels")]
+        self._numbers = [*numbers, (self._controls["draw"], "value")]
+        self._waiting = View(kind="waiting")  # says so while the kernel does something else
+        links = self._waiting.follow(*self._numbers)
         self._status, self._table, self._guesses = (widgets.HTML() for _ in range(3))
         self._drawn, self._wrong = pixels("probe-drawn"), pixels("probe-wrong")
         columns = [
@@ -57,7 +61,7 @@ class ProbeExplorer(Panel):
         ]
         layout = {"flex_flow": "row wrap", "grid_gap": "8px 24px"}
         row = widgets.HBox([widgets.VBox(column) for column in columns], layout=layout)
-        super().__init__([*self._controls.values(), self._status, row])
+        super().__init__([*self._controls.values(), self._waiting, self._status, row], links)
         self.add_class("probe")
         self._on_choice()
 
@@ -91,6 +95,7 @@ class ProbeExplorer(Panel):
                 return  # the call that is at work sees the new choice
             try:
                 done = self.choice
+                self._waiting.done = [getattr(*number) for number in self._numbers]
                 self._say("Training a probe …", "busy")
                 self._show(*done)
             except Exception as error:  # which would vanish into a log

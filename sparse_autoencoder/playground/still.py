@@ -22,6 +22,7 @@ def still(training, steps, image_shape):
     """
     with training.aside():
         training.reset()
+        training.off = frozenset()
         figures = training.train_and_measure(steps)
         fig = plt.figure(figsize=FIGURE_SIZES["large"])
         left, right = fig.subfigures(1, 2, width_ratios=(1, 1.1))

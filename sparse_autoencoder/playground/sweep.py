@@ -5,10 +5,8 @@
 shows what data/sweep.csv and data/sweep/ hold; `make sweep` makes them.
 """
 
-import html
 import itertools
 
-import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
@@ -16,11 +14,15 @@ from PIL import Image
 from ..figures import FIGURE_SIZES
 from ..tables import sweep, sweep_picture
 from ..vocabulary import HYPERPARAMETERS
-from .controls import Panel, Slider, pixels
-from .pictures import scatter_svg
+from .controls import Panel, Slider, View
 
 USUAL = {"hidden_units": 196, "batch_size": 128}
-NOT_TRAINED = '<div role="status">This pair was not trained.</div>'
+LABELS = {"x": "SSE, validation", "y": "probe %, 10 labels per class: the models of this explorer"}
+NO_VIEW = (
+    "This page cannot show the explorer, for it lacks the front end of anywidget, which comes with "
+    "<code>pip install anywidget</code>; then load the page again. Without it, "
+    "<code>explorer.still()</code> draws features of all models. This is one of them:"
+)
 SIX_FEATURES = (0, 0, 86, 57)  # of the picture of 49: left, top, right and lower edge in pixels
 
 
@@ -34,7 +36,10 @@ class SweepExplorer(Panel):
 
     Attributes:
         table: a row for each model that can be shown: see tables.sweep.
-        choices: slider → the values that it offers.
+        sliders: name → controls.Slider.
+        models: what is said of each of these models, as PROTOCOL.md has it: list of dicts.
+        places: "i,j" → number of the model for place i of the first slider, j of the second, and so
+            on; a missing one was not trained.
 
     Raises:
         ValueError: the sweep holds no such models.
@@ -48,21 +53,28 @@ class SweepExplorer(Panel):
         if table.empty:
             raise ValueError(f"data/sweep.csv holds no models with {fixed}.")
         self.table = table
-        self.choices = {name: np.unique(table[name].dropna()).tolist() for name in sliders}
-        self._sliders = {}
-        for name, values in self.choices.items():
+        self.models = [self._describe(setting) for setting in table.index]
+        self.sliders = {}
+        for name in sliders:
+            values = np.unique(table[name].dropna()).tolist()
             slider = Slider(name, values, values[len(values) // 2])
-            slider.add_class(f"explorer-{name.replace('_', '-')}")
-            slider.observe(self._show, "value")
-            self._sliders[name] = slider
-        self._words, self._scatter = widgets.HTML(), widgets.HTML()
-        self._pictures = {
-            kind: pixels("explorer-picture", width=406) for kind in ("features", "reconstructions")
-        }
-        images = widgets.VBox(list(self._pictures.values()))
-        row = widgets.HBox([images, self._scatter], layout={"flex_flow": "row wrap"})
-        super().__init__([*self._sliders.values(), self._words, row])
-        self._show()
+            self.sliders[name] = slider.add_class(f"explorer-{name.replace('_', '-')}")
+        self.places = self._find_places()
+        features, reconstructions = (
+            [sweep_picture(setting, kind).read_bytes() for setting in table.index]
+            for kind in ("features", "reconstructions")
+        )
+        view = View(
+            kind="explorer",
+            models=self.models,
+            places=self.places,
+            labels=LABELS,
+            features=features,
+            reconstructions=reconstructions,
+        )
+        links = view.follow(*((slider, "index") for slider in self.sliders.values()))
+        shown = view.or_else(NO_VIEW, features[0], reconstructions[0])
+        super().__init__([*self.sliders.values(), *shown], links)
 
     def setting(self, **chosen):
         """The name of the model with these values of the sliders, or None if there is none.
@@ -77,32 +89,14 @@ class SweepExplorer(Panel):
             rows = rows[same]
         return rows.index[0] if len(rows) else None
 
-    def states(self):
-        """All that it can show, for a page without a kernel.
-
-        Returns:
-            sliders: a list of dicts with label, texts (one for each place) and place, where it
-                stands now.
-            states: "i,j" → a dict with words and scatter (HTML) and setting, a name or None, for
-                each place i of the first slider, j of the second, and so on.
-        """
-        sliders, states = [], {}
-        for slider in self._sliders.values():
-            texts = [text for text, _ in slider.options]
-            sliders.append({"label": slider.description, "texts": texts, "place": slider.index})
-        for choice in itertools.product(*map(enumerate, self.choices.values())):
-            places, values = zip(*choice, strict=True)
-            setting = self.setting(**dict(zip(self.choices, values, strict=True)))
-            words, scatter = self._describe(setting)
-            state = {"words": words, "scatter": scatter, "setting": setting}
-            states[",".join(map(str, places))] = state
-        return sliders, states
-
     def still(self):
         """A matplotlib figure of six features for all values of the two sliders."""
         # The longer one goes right, so that the figure is wider than high.
-        down, across = sorted(self.choices, key=lambda name: len(self.choices[name]))
-        rows, columns = self.choices[down], self.choices[across]
+        choices = {
+            name: [value for _, value in slider.options] for name, slider in self.sliders.items()
+        }
+        down, across = sorted(choices, key=lambda name: len(choices[name]))
+        rows, columns = choices[down], choices[across]
         size = FIGURE_SIZES["wide" if len(rows) <= 2 else "large"]
         fig, axes = plt.subplots(
             len(rows), len(columns), figsize=size, squeeze=False, layout="constrained"
@@ -122,31 +116,26 @@ class SweepExplorer(Panel):
             ax.set_ylabel(f"{HYPERPARAMETERS[down].symbol} = {value:g}")
         return fig
 
-    def _show(self, _=None):
-        setting = self.setting(**{name: slider.value for name, slider in self._sliders.items()})
-        self._words.value, self._scatter.value = self._describe(setting)
-        if setting is not None:
-            for kind, picture in self._pictures.items():
-                picture.value = sweep_picture(setting, kind).read_bytes()
+    def _find_places(self):
+        places = {}
+        offered = [enumerate(slider.options) for slider in self.sliders.values()]
+        for choice in itertools.product(*offered):
+            places_chosen, options = zip(*choice, strict=True)
+            values = [value for _, value in options]
+            setting = self.setting(**dict(zip(self.sliders, values, strict=True)))
+            if setting is not None:
+                places[",".join(map(str, places_chosen))] = self.table.index.get_loc(setting)
+        return places
 
     def _describe(self, setting):
-        """What is said of a model, and where it stands among the others: HTML and SVG."""
-        if setting is None:
-            return NOT_TRAINED, ""
         row = self.table.loc[setting]
-        words = (
-            f'<div role="status" class="explorer-status" data-setting="{html.escape(setting)}">'
-            f"SSE {row.sse_validation:.2f}, mean ρ̂ {row.mean_activation:.3f}, "
+        return {
+            "setting": setting,
+            "words": f"SSE {row.sse_validation:.2f}, mean ρ̂ {row.mean_activation:.3f}, "
             f"{row.active_units:.1f} active units per image, {row.dead_units:.0f} dead units, "
-            f"probe {row.probe_10_validation:.1f} % with 10 labels per class.<br><small>Mean of "
-            f"{row.seeds:.0f} seeds; 49 features of the first, above ten validation images and "
-            "their reconstructions.</small></div>"
-        )
-        scatter = scatter_svg(
-            list(self.table.sse_validation),
-            list(self.table.probe_10_validation),
-            self.table.index.get_loc(setting),
-            "SSE, validation",
-            "probe %, 10 labels per class: the models of this explorer",
-        )
-        return words, scatter
+            f"probe {row.probe_10_validation:.1f} % with 10 labels per class.",
+            "note": f"Mean of {row.seeds:.0f} seeds; 49 features of the first, above ten "
+            "validation images and their reconstructions.",
+            "x": float(row.sse_validation),
+            "y": float(row.probe_10_validation),
+        }

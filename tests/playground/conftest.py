@@ -1,9 +1,15 @@
 """What the tests of the playground share: small models, and a way to its widgets."""
 
+import copy
+import functools
+import itertools
+import threading
 from dataclasses import replace
 
+import comm
 import numpy as np
 import pytest
+from comm.base_comm import BaseComm
 
 from sparse_autoencoder import KLSparsity, L1Sparsity, build_autoencoder, keras, modern, tf
 from sparse_autoencoder.playground.engine import LiveTraining
@@ -82,3 +88,76 @@ def find():
         return next(filter(None, found), None)
 
     return search
+
+
+class FrontEnd:
+    """A page without a browser: it sees what a page would, and answers as one.
+
+    Attributes:
+        states: id of a widget → its state, as a page knows it.
+        sent: (id, content, buffers) of each custom message that reached it.
+        threads: that anything came from.
+    """
+
+    def __init__(self):
+        self.comms, self.states, self.sent, self.threads = {}, {}, [], set()
+
+    def receive(self, comm, kind, data, buffers):
+        self.threads.add(threading.get_ident())
+        if kind == "comm_open":
+            self.comms[comm.comm_id] = comm
+            self.states[comm.comm_id] = {}
+        if kind == "comm_close":
+            del self.states[comm.comm_id]
+        elif data.get("method") == "custom":
+            self.sent.append((comm.comm_id, data["content"], buffers))
+        elif "state" in data:
+            state = copy.deepcopy(data["state"])
+            for path, buffer in zip(data["buffer_paths"], buffers or (), strict=True):
+                part = functools.reduce(lambda part, key: part[key], path[:-1], state)
+                part[path[-1]] = bytes(buffer)
+            self.states[comm.comm_id] |= state
+
+    def find(self, name, value):
+        """The ids of the widgets of which a trait has this value, or holds it."""
+
+        def fits(state):
+            return state.get(name) == value or value in (state.get(name) or ())
+
+        return [model for model, state in self.states.items() if fits(state)]
+
+    def view(self, kind="playground"):
+        """A function that asks the view's engine something, and gives content and buffers."""
+        (model,) = self.find("kind", kind)
+        numbers = itertools.count(1)
+
+        def ask(do, *buffers, view="a", **more):
+            n = next(numbers)
+            content = {"v": 1, "view": view, "n": n, "do": do, **more}
+            self.tell(model, {"method": "custom", "content": content}, buffers)
+            answers = [a for a in self.sent if (a[1].get("view"), a[1].get("n")) == (view, n)]
+            assert len(answers) == 1
+            return answers[0][1:]
+
+        return ask
+
+    def move(self, name, index):
+        """Put the slider with this CSS class to a place."""
+        (model,) = self.find("_dom_classes", name)
+        self.tell(model, {"method": "update", "state": {"index": index}, "buffer_paths": []})
+
+    def tell(self, model, data, buffers=()):
+        self.comms[model].handle_msg({"content": {"data": data}, "buffers": list(buffers)})
+
+
+@pytest.fixture
+def front_end(monkeypatch):
+    """What widgets made from here on are shown by."""
+    page = FrontEnd()
+
+    class Comm(BaseComm):
+        def publish_msg(self, msg_type, data=None, metadata=None, buffers=None, **keys):
+            page.receive(self, msg_type, data or {}, buffers)
+
+    monkeypatch.setattr(comm, "create_comm", lambda **how: Comm(**how))
+    return page

@@ -1,8 +1,12 @@
-"""The playground's widgets, driven by hand; in a browser: tests/browser/test_panels.py."""
+"""The playground's widgets, shown by a page that is none; in a browser: test_panels.py there."""
 
 import gc
+import json
+import sys
+import threading
 import weakref
-from types import SimpleNamespace
+from dataclasses import replace
+from types import ModuleType, SimpleNamespace
 
 import ipywidgets
 import numpy as np
@@ -18,31 +22,27 @@ pytestmark = pytest.mark.usefixtures("eagerly")
 
 
 @pytest.fixture
-def played(make, small):
+def played(front_end, make, small):
     playground = Playground(make(), small, sliders=SLIDERS)
     yield playground
     playground.close()
 
 
 @pytest.fixture
-def control(played, find):
-    return lambda name: find(played, f"playground-{name}")
+def ask(front_end, played):
+    """Asks what the view would, and gives the answer's content."""
+    view = front_end.view()
+    return lambda *what, **more: view(*what, **more)[0]
 
 
 @pytest.fixture
-def says(played):
-    """Whether something stands in the HTML of the playground."""
-
-    def html_of(widget):
-        own = str(widget.value) if isinstance(widget, ipywidgets.HTML) else ""
-        return own + "".join(map(html_of, getattr(widget, "children", ())))
-
-    return lambda *texts: all(text in html_of(played) for text in texts)
+def slider(played, find):
+    return lambda name: find(played, f"playground-{name}")
 
 
-def test_it_offers_the_sliders_it_was_asked_for_and_zero_is_off(control):
-    rho, beta = control("rho"), control("beta")
-    assert (beta.value, rho.value) == (0.5, 0.1) and control("learning-rate") is None
+def test_it_offers_the_sliders_it_was_asked_for_and_zero_is_off(slider):
+    rho, beta = slider("rho"), slider("beta")
+    assert (beta.value, rho.value) == (0.5, 0.1) and slider("learning-rate") is None
     assert (beta.description, beta.options[0]) == ("β, KL strength", ("off", 0))
     assert dict(rho.options)["0.15"] == 0.15, "the source's is on the grid"
 
@@ -52,37 +52,68 @@ def test_a_slider_for_what_the_model_lacks_is_refused(small):
         Playground(build_autoencoder(5, pixels=196), small, sliders=("beta",))
 
 
-def test_a_preset_sets_every_slider(played, control):
-    control("preset").value = "UFLDL's settings"
-    now = played.training.hyperparameters
+@pytest.mark.parametrize("shape", [(14, 14, 1), (7, 7)])
+def test_images_that_cannot_be_drawn_are_refused(shape, make, small):
+    with pytest.raises(ValueError, match="draws gray images, but these are .* 196 numbers each"):
+        Playground(make(), replace(small, image_shape=shape))
+
+
+def test_a_new_view_has_its_first_frame_before_anybody_answers(front_end, ask):
+    (model,) = front_end.find("kind", "playground")
+    first = front_end.states[model]["first"]
+    assert first["content"]["view"] is None and "originals" in first["content"]["buffers"]
+    content, buffers = front_end.view()("hello", view="b")
+    assert buffers == first["buffers"]
+    assert content["setup"] == first["content"]["setup"]
+    assert list(content["setup"]["sliders"]) == list(SLIDERS)
+    assert content["setup"]["sliders"]["beta"]["grid"][0] == ["off", 0]
+
+
+def test_the_view_trains_and_a_slider_is_in_the_next_frame(front_end, ask, played):
+    ask("hello")
+    assert ask("train", on=True)["state"] == "training"
+    ask("tick")
+    front_end.move("playground-beta", 0)
+    assert ask("tick")["hyperparameters"]["beta"] == 0
+    front_end.move("playground-beta", 1)
+    assert ask("train", on=False)["hyperparameters"]["beta"] == 0.05
+    front_end.move("playground-beta", 2)
+    *_, (_, unasked, _) = front_end.sent
+    assert unasked["view"] is None and unasked["hyperparameters"]["beta"] == 0.1
+    assert unasked["marks"][-1][1] == "β 0.1"
+
+
+def test_a_preset_moves_the_sliders_in_the_page(front_end, ask, slider):
+    now = ask("preset", preset="UFLDL's settings")["hyperparameters"]
     assert (now["rho"], now["beta"], now["lam2"]) == (0.1, 6, 0.006)
-    assert control("beta").value == 6 and control("preset").value == "choose"
-    control("preset").value = "this lesson's settings"
-    assert played.training.hyperparameters["beta"] == 0.5
+    (model,) = front_end.find("_dom_classes", "playground-beta")
+    state = front_end.states[model]
+    assert state["_options_labels"][state["index"]] == "6"
+    assert ask("preset", preset="this lesson's settings")["hyperparameters"]["beta"] == 0.5
 
 
 @pytest.mark.parametrize("value", [0.07, 1 / 3])
-def test_a_value_off_the_grid_gets_a_place_on_the_slider(value, played, control):
-    slider = control("beta")
-    places = len(slider.options)
+def test_a_value_off_the_grid_gets_a_place_on_the_slider(value, played, slider):
+    beta = slider("beta")
+    places = len(beta.options)
     played.set(beta=value)
-    assert slider.value == pytest.approx(value) and len(slider.options) == places + 1
-    assert [v for _, v in slider.options] == sorted(v for _, v in slider.options)
-    assert played.training.hyperparameters["beta"] == slider.value
+    assert beta.value == pytest.approx(value) and len(beta.options) == places + 1
+    assert [v for _, v in beta.options] == sorted(v for _, v in beta.options)
+    assert played.training.hyperparameters["beta"] == beta.value
     assert played.training.marks == [(0, "beta", pytest.approx(value, rel=1e-5))]
 
 
-def test_set_changes_all_or_none_sliders_included(played, control):
+def test_set_changes_all_or_none_sliders_included(played, slider):
     with pytest.raises(ValueError):
         played.set(beta=3, rho=2)
-    assert control("beta").value == played.training.hyperparameters["beta"] == 0.5
+    assert slider("beta").value == played.training.hyperparameters["beta"] == 0.5
     played.set(beta=3, learning_rate=0.01)
-    assert control("beta").value == 3 and played.training.hyperparameters["learning_rate"] == 0.01
+    assert slider("beta").value == 3 and played.training.hyperparameters["learning_rate"] == 0.01
 
 
-def test_without_a_browser_a_cell_trains_to_the_same_weights(played, control, make, small):
+def test_without_a_browser_a_cell_trains_to_the_same_weights(played, slider, make, small):
     figures = played.train(5, beta=3)
-    assert figures["step"] == 5 and control("beta").value == 3 and played.figures == figures
+    assert figures["step"] == 5 and slider("beta").value == 3 and played.figures == figures
     other = LiveTraining(make(), small)
     other.set(beta=3)
     other.train(5)
@@ -92,76 +123,57 @@ def test_without_a_browser_a_cell_trains_to_the_same_weights(played, control, ma
     np.testing.assert_array_equal(played.training.features, other.features)
 
 
-def test_a_slider_moved_before_pause_reaches_step_and_reset(played, control, says):
-    button = control("train")
-    assert (button.description, button.icon) == ("Train", "play")
-    button.click()
-    assert played.loop.playing and (button.description, button.icon) == ("Pause", "pause")
-    control("beta").value = 10
-    button.click()
-    assert not played.loop.playing and button.description == "Train"
-    control("step").click()
-    assert says("Took one step.", 'data-beta="10.0"')
-    control("reset").click()
-    assert says('data-step="0"', "Back at the start.", 'data-beta="10.0"')
-    start = played.training.features
-    control("seed").value = 3
-    assert np.any(played.training.features != start)
-    control("speed").value = "fast"
-    assert played.loop.speed == "fast" and control("beta").value == 10
+def test_what_a_cell_does_is_shown(front_end, played):
+    for do in (lambda: played.train(2), lambda: played.reset(seed=3), lambda: played.set(beta=2)):
+        do()
+        _, frame, buffers = front_end.sent[-1]
+        assert frame["view"] is None and frame["figures"] == played.figures
+        assert frame["hyperparameters"] == played.training.hyperparameters
+        assert len(buffers) == len(frame["buffers"]) > 0
 
 
-def test_a_snapshot_says_where_it_was_taken_and_stays(played, control, says):
-    picture, snapshot = control("features").value, control("snapshot")
-    snapshot.value = True
-    played.train(3)
-    assert control("old-features").value == picture != control("features").value
-    assert says("At step 0: ρ 0.1, β 0.5, λ₂ 0.001;", "SSE ", "L2 term")
-    assert snapshot.description == "Forget snapshot"
-    snapshot.value = False
-    assert snapshot.description == "Snapshot"
+def test_a_touch_changes_widgets_in_its_own_thread_and_no_other(front_end, ask):
+    def page():
+        ask("hello")
+        ask("train", on=True)
+        for _ in range(3):
+            ask("tick")
+        front_end.move("playground-beta", 7)
+        ask("tick", hurry=True)
+        ask("preset", preset="UFLDL's settings")
+        ask("train", on=False)
+
+    front_end.threads.clear()
+    before = threading.active_count()
+    thread = threading.Thread(target=page)
+    thread.start()
+    ident = thread.ident
+    thread.join(60)
+    assert front_end.threads == {ident} and threading.active_count() == before
 
 
-def test_the_closer_look_is_at_the_chosen_unit(played, control, says):
-    control("unit").value = 7
-    code = np.sort(played.training.code[:, 7])[::-1]
-    assert says('data-unit="7"', f"activation {code[0]:.2f} to {code[8]:.2f}.")
-    assert control("unit").max == 29
+def test_where_the_view_is_missing_a_picture_and_a_sentence_stand_until_it_speaks(front_end, ask):
+    (box,) = front_end.find("_dom_classes", "course-else")
+    layout = front_end.states[front_end.states[box]["layout"].removeprefix("IPY_MODEL_")]
+    words, *pictures = (
+        front_end.states[child.removeprefix("IPY_MODEL_")]
+        for child in front_end.states[box]["children"]
+    )
+    assert "anywidget" in words["value"] and "playground.still()" in words["value"]
+    assert [picture["value"][:4] for picture in pictures] == 2 * [b"\x89PNG"]
+    assert layout["display"] is None
+    ask("hello")
+    assert layout["display"] == "none"
 
 
-def test_after_a_loss_that_is_not_finite_train_is_not_offered_until_reset(played, control, says):
+def test_after_a_loss_that_is_not_finite_only_a_reset_helps(ask, played):
     played.set(learning_rate=1e30)
-    for _ in range(2):
-        control("step").click()
-    assert says('data-state="broken"', "no longer a finite number")
-    assert control("train").disabled and control("step").disabled
+    for _ in range(3):
+        now = ask("step")
+    assert now["state"] == "broken" and "no longer a finite number" in now["note"]
+    json.dumps(now, allow_nan=False)
     played.set(learning_rate=0.003)
-    control("reset").click()
-    assert says('data-state="paused"') and not control("train").disabled
-
-
-def test_what_a_callback_raises_is_said(played, control, says, monkeypatch):
-    def out_of_memory(seed=None):
-        raise MemoryError("no room")
-
-    monkeypatch.setattr(played.training, "reset", out_of_memory)
-    control("reset").click()
-    assert says("Paused: no room")
-
-
-def test_a_screen_reader_is_told_at_most_once_a_second(played, find):
-    played.loop.pause()
-    line = find(played, "course-heard-only")
-    told, now = [], played.loop.clock()
-    line.observe(lambda change: told.append(change["new"]), "value")
-    played.loop.clock = lambda: now
-    played.loop.playing = True  # as while the thread trains
-    for _ in range(50):
-        now += 0.1
-        played.training.step += 1
-        played.loop.draw()
-    assert 4 <= len(told) <= 6
-    assert all('role="status"' in text for text in told)
+    assert ask("reset")["state"] == "paused"
 
 
 def test_the_still_picture_takes_the_steps_and_leaves_all_else_alone(played):
@@ -189,10 +201,8 @@ PANELS = {
 def test_closing_removes_every_widget_and_lets_go(name, make, small):
     before = widgets_alive()
     panel = PANELS[name](make(), small)
-    assert widgets_alive() > before + 20
+    assert widgets_alive() > before + 10
     left = [weakref.ref(panel), weakref.ref(getattr(panel, "training", panel))]
-    if name == "playground":
-        panel.loop.play()
     panel.close()
     panel.close()
     assert widgets_alive() == before
@@ -220,3 +230,12 @@ def test_a_cell_that_is_run_again_closes_what_it_showed(monkeypatch):
     del second
     gc.collect()
     assert gone() is None, "nothing keeps a panel that is closed"
+
+
+def test_colab_is_asked_to_show_widgets_of_others(make, small, monkeypatch):
+    asked = []
+    output = ModuleType("google.colab.output")
+    output.enable_custom_widget_manager = lambda: asked.append(True)
+    monkeypatch.setitem(sys.modules, "google.colab.output", output)
+    Playground(make(), small).close()
+    assert asked

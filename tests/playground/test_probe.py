@@ -105,6 +105,18 @@ def test_choices_left_again_while_it_works_are_skipped(control, status, monkeypa
     assert "5 labels per class" in status()
 
 
+def test_the_page_knows_by_itself_which_choice_is_not_begun_yet(front_end, small):
+    explorer = ProbeExplorer(FEATURES, small)
+    (model,) = front_end.find("kind", "waiting")
+    state = front_end.states[model]
+    assert state["done"] == [state[f"place{number}"] for number in range(3)] == [0, 4, 0]
+    links = [s for s in front_end.states.values() if s.get("_model_name") == "DirectionalLinkModel"]
+    assert [link["target"][1] for link in links] == ["place0", "place1", "place2"]
+    front_end.move("probe-labels", 1)
+    assert front_end.states[model]["done"] == [0, 1, 0]
+    explorer.close()
+
+
 @pytest.mark.slow
 @pytest.mark.mnist
 def test_experiments_of_lesson_05(mnist):

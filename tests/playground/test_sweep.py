@@ -10,7 +10,7 @@ from sparse_autoencoder.tables import sweep_picture
 
 
 @pytest.fixture
-def explorer():
+def explorer(front_end):
     explorer = SweepExplorer(sliders=("rho", "beta"), activation="sigmoid", lam2=0.003)
     yield explorer
     explorer.close()
@@ -23,44 +23,36 @@ def relu():
     explorer.close()
 
 
-@pytest.fixture
-def shown(explorer, find):
-    """Gives the status line, the scatter and the two pictures."""
-
-    def look():
-        images, scatter = explorer.children[-1].children
-        words = find(explorer, "explorer-status", html=True).value
-        return words, scatter.value, *(picture.value for picture in images.children)
-
-    return look
-
-
-def test_every_place_of_the_sliders_shows_its_own_model_and_a_page_gets_them_all(
-    explorer, shown, find
-):
-    rho, beta = find(explorer, "explorer-rho"), find(explorer, "explorer-beta")
+def test_the_page_has_every_model_from_the_start(explorer, front_end):
+    rho, beta = explorer.sliders.values()
     assert (beta.description, beta.options[0]) == ("β, KL strength", ("off", 0.0))
-    sliders, states = explorer.states()
-    assert sliders == [
-        {"label": s.description, "texts": [text for text, _ in s.options], "place": 2}
-        for s in (rho, beta)
-    ]
+    (model,) = front_end.find("kind", "explorer")
+    state = front_end.states[model]
     seen = set()
     for i, j in itertools.product(range(5), range(5)):
-        rho.index, beta.index = i, j
-        name = f"sigmoid rho={rho.value:g} beta={beta.value:g} lam2=0.003"
-        if beta.value == 0:  # then ρ makes no difference
+        (_, rho_value), (_, beta_value) = rho.options[i], beta.options[j]
+        name = f"sigmoid rho={rho_value:g} beta={beta_value:g} lam2=0.003"
+        if beta_value == 0:  # then ρ makes no difference
             name = "sigmoid lam2=0.003"
-        words, scatter, features, reconstructions = shown()
-        row = explorer.table.loc[name]
-        assert f'data-setting="{name}"' in words and f"SSE {row.sse_validation:.2f}" in words
-        assert features == sweep_picture(name, "features").read_bytes()
-        assert reconstructions == sweep_picture(name, "reconstructions").read_bytes()
-        assert states[f"{i},{j}"] == {"words": words, "scatter": scatter, "setting": name}
-        assert row.activation == "sigmoid" and row.lam2 == 0.003 and row.beta == beta.value
+        number = state["places"][f"{i},{j}"]
+        row, shown = explorer.table.loc[name], state["models"][number]
+        assert shown["setting"] == name and f"SSE {row.sse_validation:.2f}" in shown["words"]
+        assert (shown["x"], shown["y"]) == (row.sse_validation, row.probe_10_validation)
+        for kind in ("features", "reconstructions"):
+            assert state[kind][number] == sweep_picture(name, kind).read_bytes()
+        assert row.activation == "sigmoid" and row.lam2 == 0.003 and row.beta == beta_value
         assert (row.hidden_units, row.batch_size) == (196, 128)
-        seen.add(features)
-    assert len(seen) == 5 * 4 + 1 and len(states) == 25
+        seen.add(number)
+    assert len(seen) == len(state["models"]) == 5 * 4 + 1 and len(state["places"]) == 25
+
+
+def test_the_page_itself_tells_the_view_where_the_sliders_stand(explorer, front_end):
+    (model,) = front_end.find("kind", "explorer")
+    links = [s for s in front_end.states.values() if s.get("_model_name") == "DirectionalLinkModel"]
+    for number, slider in enumerate(explorer.sliders.values()):
+        ends = [f"IPY_MODEL_{slider.model_id}", "index"], [f"IPY_MODEL_{model}", f"place{number}"]
+        assert {"source": ends[0], "target": ends[1]}.items() <= links[number].items()
+        assert front_end.states[model][f"place{number}"] == slider.index == 2
 
 
 def test_what_was_never_trained_is_said(explorer):
@@ -82,11 +74,12 @@ def test_the_still_picture_is_wider_than_high(relu):
     assert [ax.get_ylabel() for ax in axes if ax.get_ylabel()] == ["λ₂ = 0", "λ₂ = 0.001"]
 
 
-def test_relu_models_have_sliders_of_their_own(relu, find):
-    find(relu, "explorer-lam1").value = 0.1
-    find(relu, "explorer-lam2").value = 0.001
-    words = find(relu, "explorer-status", html=True).value
-    assert 'data-setting="relu lam1=0.1 lam2=0.001"' in words
+def test_relu_models_have_sliders_of_their_own(relu):
+    places = {name: dict(slider.options) for name, slider in relu.sliders.items()}
+    assert list(places) == ["lam1", "lam2"]
+    at = [[*places["lam1"].values()].index(0.1), [*places["lam2"].values()].index(0.001)]
+    number = relu.places[",".join(map(str, at))]
+    assert relu.models[number]["setting"] == "relu lam1=0.1 lam2=0.001"
 
 
 def test_experiments_of_lesson_06(explorer):

@@ -1,18 +1,17 @@
 """The pages, made as `make site` does and opened in Debian's Chromium."""
 
 import json
-import math
 import re
 import urllib.parse
 
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
-from ipywidgets import HTML
 
 from sparse_autoencoder.tables import sweep_picture
 from tools import lessons, site
 from tools.render import markdown
+from tools.scatter import scatter_svg
 
 STEMS = [path.stem for path in lessons.sources()]
 NOTEBOOKS = {stem: nbformat.read(lessons.NOTEBOOKS / f"{stem}.ipynb", 4) for stem in STEMS}
@@ -101,40 +100,50 @@ def test_answers_and_hints_are_folded_with_all_their_text(pages):
 
 @pytest.fixture(scope="module")
 def explorers(pages):
-    """For each cell that makes a SweepExplorer: file, part of the page, sliders, widget."""
+    """For each cell that makes a SweepExplorer: file, part of the page, widget."""
     found = []
     for name, notebook in zip(NAMES, NOTEBOOKS.values(), strict=True):
         for cell in notebook.cells:
             if "explorer" in lessons.tags(cell):
                 names, (file, html) = {}, pages[name]
                 exec(cell.source, names)
-                widget = names["explorer"]
-                sliders = [child for child in widget.children if hasattr(child, "options")]
-                found.append((file, html.find(id=cell.id), sliders, widget))
+                found.append((file, html.find(id=cell.id), names["explorer"]))
     assert [file.name[:2] for file, *_ in found] == ["03", "04", "06"]
     return found
 
 
 def test_an_explorer_on_a_page_says_what_the_widget_says(explorers):
-    for file, box, sliders, widget in explorers:
+    for file, box, widget in explorers:
+        sliders = widget.sliders.values()
         assert [label.text for label in box.select("label")] == [s.description for s in sliders]
         assert [place.text for place in box.select("output")] == [s.label for s in sliders]
-        states = json.loads(box.script.string)
-        assert len(states) == math.prod(len(slider.options) for slider in sliders)
-        for places, state in [*states.items()][::3]:
-            for slider, place in zip(sliders, places.split(","), strict=True):
-                slider.index = int(place)
-            assert state["words"] in [c.value for c in widget.children if isinstance(c, HTML)]
-            for kind in ("features", "reconstructions") if state["setting"] else ():
-                original = sweep_picture(state["setting"], kind)
-                assert (file.parent / state[kind]).read_bytes() == original.read_bytes()
+        data = json.loads(box.script.string)
+        assert data["places"] == widget.places and len(data["models"]) == len(widget.models)
+        assert len(box.select(".scatter circle")) == len(widget.models)
+        for model, shown in zip(widget.models, data["models"], strict=True):
+            assert model.items() <= shown.items()
+            for kind in ("features", "reconstructions"):
+                original = sweep_picture(model["setting"], kind)
+                assert (file.parent / shown[kind]).read_bytes() == original.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "x_values, y_values", [([3.0, 5.0], [90.2, 91.7]), ([3, 3], [90, 90]), ([0.0], [0.0])]
+)
+def test_every_scatter_has_its_points_within(x_values, y_values):
+    drawing = BeautifulSoup(scatter_svg(x_values, y_values, "SSE", "<probe>"), "html.parser")
+    circles = drawing.select("circle")
+    assert len(circles) == len(x_values)
+    for circle in circles:
+        assert 46 <= float(circle["cx"]) <= 384 - 62 and 18 <= float(circle["cy"]) <= 300 - 34
+    assert {"SSE", "<probe>"} <= {text.text for text in drawing.select("text")}
 
 
 @pytest.mark.slow
 @pytest.mark.publish
 def test_an_explorer_is_worked_by_keyboard(explorers, page):
-    for file, box, sliders, _ in explorers:
-        states = json.loads(box.script.string)
+    for file, box, widget in explorers:
+        sliders = list(widget.sliders.values())
         places = [int(handle["value"]) for handle in box.select("input")]
         page.goto(file.as_uri())
         shown = page.locator(f"[id={box['id']}] .explorer")
@@ -144,16 +153,21 @@ def test_an_explorer_is_worked_by_keyboard(explorers, page):
             moves = {"Home": 0, "ArrowRight": 1, "End": last, "ArrowLeft": last - 1}
             for key, places[number] in moves.items():
                 page.keyboard.press(key)
-                state = states[",".join(map(str, places))]
-                words = BeautifulSoup(state["words"], "html.parser").get_text(" ").split()
-                assert shown.locator(".words").inner_text().split() == words
+                chosen = widget.places.get(",".join(map(str, places)))
+                model = {"words": "This pair was not trained.", "note": ""}
+                if chosen is not None:
+                    model = widget.models[chosen]
+                    points = shown.locator(".scatter circle").evaluate_all(
+                        "circles => circles.map(c => c.classList.contains('chosen'))"
+                    )
+                    assert [i for i, large in enumerate(points) if large] == [chosen]
+                    name = sweep_picture(model["setting"], "features").name
+                    assert shown.locator(".features").get_attribute("src") == f"sweep/{name}"
+                words = f"{model['words']} {model['note']}"
+                assert shown.locator(".words").inner_text().split() == words.split()
                 text = slider.options[places[number]][0]
                 assert shown.locator("output").nth(number).inner_text() == text
                 assert handle.get_attribute("aria-valuetext") == text
-                if state["setting"]:
-                    assert shown.locator(".features").get_attribute("src") == state["features"]
-                    dot = shown.locator(".scatter circle[r='7']").get_attribute("cx")
-                    assert f'cx="{dot}"' in state["scatter"]
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
-// The sweep explorer without a kernel: every place of the sliders has its words and pictures ready.
+// The sweep explorer without a kernel: all models have their words and pictures ready.
 for (const box of document.querySelectorAll(".explorer")) {
-  const states = JSON.parse(box.querySelector("script").textContent);
+  const { models, places } = JSON.parse(box.querySelector("script").textContent);
   const sliders = [...box.querySelectorAll("input")];
   const part = (name) => box.querySelector("." + name);
 
@@ -10,12 +10,15 @@ for (const box of document.querySelectorAll(".explorer")) {
       slider.setAttribute("aria-valuetext", text);
       slider.nextElementSibling.value = text;
     }
-    const state = states[sliders.map((slider) => slider.value).join(",")];
-    part("words").innerHTML = state.words;
-    if (!state.setting) return; // a pair that was not trained: the last pictures stay
-    part("features").src = state.features;
-    part("reconstructions").src = state.reconstructions;
-    part("scatter").innerHTML = state.scatter;
+    const number = places[sliders.map((slider) => slider.value).join(",")];
+    const model = models[number];
+    part("words p").textContent = model ? model.words : "This pair was not trained.";
+    part("words small").textContent = model ? model.note : "";
+    if (!model) return; // the last pictures stay
+    part("features").src = model.features;
+    part("reconstructions").src = model.reconstructions;
+    const points = box.querySelectorAll(".scatter circle");
+    points.forEach((point, i) => point.classList.toggle("chosen", i === number));
   }
 
   for (const slider of sliders) slider.addEventListener("input", draw);

@@ -26,7 +26,10 @@ test-lessons test-browser test-publish test-nbgrader test-setup test-ci: dev ## 
 	$(PY) -m pytest -m $(patsubst lessons,mnist,$(@:test-%=%))
 
 lessons: dev ## makes the notebooks from lessons/; one: LESSON=01_mse_baseline; executes all: AGAIN=1
-	$(PY) tools/lessons.py $(LESSON) $(if $(AGAIN),--again)
+	$(PY) -m tools.lessons $(LESSON) $(if $(AGAIN),--again)
+badges: dev ## says where the course is published, ADDRESS=owner/name, to all that links there
+	$(PY) -m tools.badges "$(ADDRESS)"
+	$(PY) -m tools.lessons
 slides: dev ## makes a deck of slides of every lesson, in build/slides
 	$(PY) -m tools.slides
 site: dev ## makes pages to read of every lesson, in build/site
@@ -49,9 +52,9 @@ RESOLVE = .venv-lock/bin/uv pip compile -q --universal --python-version 3.10 --n
 lock: ## resolves pyproject.toml into the two lists of requirements
 	"$(PYTHON)" -m venv --clear .venv-lock
 	.venv-lock/bin/pip install --quiet uv
-	$(RESOLVE) -o requirements.txt
+	$(RESOLVE) --extra lab -o requirements.txt
 	cat requirements.txt requirements-dev.txt > .venv-lock/all.txt
-	$(RESOLVE) --extra dev -c requirements.txt -o .venv-lock/all.txt
+	$(RESOLVE) --extra lab --extra dev -c requirements.txt -o .venv-lock/all.txt
 	grep -vxFf requirements.txt .venv-lock/all.txt > requirements-dev.txt
 	rm -rf .venv-lock
 clean: ## removes the environments and what tools left behind
@@ -59,4 +62,4 @@ clean: ## removes the environments and what tools left behind
 	find . \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 .PHONY: help lab setup dev test test-all test-lessons test-browser test-publish test-nbgrader \
-    test-setup test-ci lessons slides site recording results sweep bench bench-playground lock clean
+    test-setup test-ci lessons badges slides site recording results sweep bench bench-playground lock clean

@@ -10,7 +10,7 @@ import pooch
 
 from .archives import ARCHIVES, GZIP_FILES, find
 from .files import save
-from .tables import DATA
+from .tables import DATA, IN_A_CLONE
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,8 @@ def load_images(source=None, directory=None):
     Args:
         source: "mnist", "fashion-mnist", or "digits" for scikit-learn's 1,797 coarser ones; None
             takes MNIST, or, where it cannot be had, the digits with a printed notice.
-        directory: the folder that keeps what was downloaded; data/ by default.
+        directory: the folder that keeps what was downloaded; by default data/ in a clone, and the
+            user's cache folder where the course was installed from a wheel.
 
     Raises:
         ValueError: there is no such source.
@@ -58,7 +59,8 @@ def load_images(source=None, directory=None):
         )
     try:
         if source != "digits":
-            return _load(ARCHIVES[source or "mnist"], Path(directory or DATA).absolute())
+            folder = Path(directory or (DATA if IN_A_CLONE else _cache())).absolute()
+            return _load(ARCHIVES[source or "mnist"], folder)
     except ConnectionError as error:
         if source:
             raise
@@ -68,6 +70,11 @@ def load_images(source=None, directory=None):
             "that the text describes."
         )
     return _digits()
+
+
+def _cache():
+    """The user's cache folder."""
+    return Path(pooch.os_cache("sparse-autoencoder-course"))
 
 
 def _load(archive, folder):
@@ -91,7 +98,7 @@ def _map(path, arrays=None):
     stat = os.stat(path) if os.path.exists(path) else None
     made_from = [stat.st_size, stat.st_mtime_ns] if stat else [0, 0]  # 0: no folder took it
     pages = None if arrays is None else _pages(arrays, made_from)
-    for folder in (path.parent, Path(pooch.os_cache("sparse-autoencoder-course"))):
+    for folder in (path.parent, _cache()):
         file = folder / f"{path.stem}.pages.npy"  # another name, if ever it holds something else
         with suppress(Exception):  # what a foreign file may raise cannot be foreseen
             if pages is not None:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-DATA = Path(__file__).parent.parent / "data"
+PACKAGE = Path(__file__).parent
+IN_A_CLONE = not (PACKAGE / "data").exists()  # a wheel brings the tables within the package
+DATA = PACKAGE.parent / "data" if IN_A_CLONE else PACKAGE / "data"
 
 
 def table(name):

@@ -20,6 +20,7 @@ import sparse_autoencoder as package
 from sparse_autoencoder import keras, modern, studies
 from sparse_autoencoder.playground import Playground
 from tools import lessons
+from tools.badges import unpack
 from tools.lessons import NOTEBOOKS, code_cells, tags
 
 SOURCES = {path.stem: lessons.read(path) for path in lessons.sources()}
@@ -203,7 +204,7 @@ def make(*arguments):
 
 def test_a_source_makes_a_lesson_with_stubs_and_solutions_for_nbgrader(small):
     lesson, solutions = (
-        [(cell.id, cell.source, cell.metadata) for cell in notebook.cells]
+        [(cell.id, cell.source, cell.metadata) for cell in unpack(notebook).cells]
         for notebook in lessons.notebooks(small).values()
     )
     assert lesson == [
@@ -270,7 +271,7 @@ def test_a_run_leaves_clean_outputs_a_report_and_the_parameters_as_they_were(sma
     assert re.match(r"small.ipynb: \d+ s, up to [\d,]+ MB; the file has \d+ KB", report)
     made = committed(path)
     assert text_of(*outputs(made)).split() == ["seen:", "2", "None"]
-    assert [cell.execution_count for cell in code_cells(made)] == [1, 2, 3, 4]
+    assert [cell.execution_count for cell in code_cells(made)] == [1, 2, 3, 4, 5]
     assert set(made.metadata) == {"kernelspec", "language_info"}
     assert text_of(*outputs(lessons.execute(notebook, {"N": 7}))).startswith("seen: 7")
     assert lessons.differences(lessons.notebooks(small)[path], notebook) == []

@@ -1,9 +1,8 @@
 """Make the notebooks from their sources: lessons/NN_name.md → two notebooks, executed on MNIST.
 
-    python tools/lessons.py                  # every lesson
-    python tools/lessons.py 03_kl_sparsity   # one of them
-    python tools/lessons.py --again          # also where no code of the notebook was changed
-    python tools/lessons.py --check          # writes nothing: are sources and notebooks in step?
+    python -m tools.lessons                  # every lesson; with names, those
+    python -m tools.lessons --again          # also where no code of the notebook was changed
+    python -m tools.lessons --check          # writes nothing: are sources and notebooks in step?
 
 notebooks/NN_name.ipynb has the exercises as stubs, solutions/NN_name_solutions.ipynb their answers.
 A notebook whose code is unchanged keeps its outputs; another is written when it ran to its end.
@@ -23,12 +22,13 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
+from tools.badges import pack
+
 ROOT = Path(__file__).parent.parent
 SOURCES, NOTEBOOKS = ROOT / "lessons", ROOT / "notebooks"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 METADATA = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
-ON_SLIDES = {"slide", "notes"}
-ONLY_IN_SOLUTIONS = {"solutions", "mistake", "worked"}
+NOT_HANDED_OUT = {"slide", "notes", "solutions", "mistake", "worked"}
 OF_THE_SOURCE = {"solutions", "answer", "check"}  # tags that no notebook needs
 ANSWER = re.compile(r"^([ ]*)### BEGIN SOLUTION\n.*?### END SOLUTION", re.M | re.S)
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -62,7 +62,7 @@ def lesson(source):
     """The notebook that is handed out, answers replaced by dots; without outputs."""
     notebook = new_notebook(metadata=METADATA)
     for cell in source.cells:
-        if not tags(cell) & (ON_SLIDES | ONLY_IN_SOLUTIONS):
+        if not tags(cell) & NOT_HANDED_OUT:
             made = _cell(cell, ANSWER.sub(r"\1...", cell.source))
             if "slide" in cell.metadata:
                 made.metadata["slideshow"] = {"slide_type": cell.metadata["slide"]}
@@ -86,7 +86,7 @@ def solutions(source):
 
 
 def _cell(cell, code):
-    metadata = {key: cell.metadata[key] for key in ("alt",) if key in cell.metadata}
+    metadata = {"alt": cell.metadata["alt"]} if "alt" in cell.metadata else {}
     if kept := [tag for tag in cell.metadata.get("tags", []) if tag not in OF_THE_SOURCE]:
         metadata["tags"] = kept
     make = new_code_cell if cell.cell_type == "code" else new_markdown_cell
@@ -96,9 +96,9 @@ def _cell(cell, code):
 def notebooks(path):
     """What a source makes: path of a notebook → the notebook, without outputs."""
     source = read(path)
-    made = {NOTEBOOKS / f"{path.stem}.ipynb": lesson(source)}
-    made[NOTEBOOKS / "solutions" / f"{path.stem}_solutions.ipynb"] = solutions(source)
-    return {path: notebook for path, notebook in made.items() if notebook.cells}
+    answers = NOTEBOOKS / "solutions" / f"{path.stem}_solutions.ipynb"
+    made = {NOTEBOOKS / f"{path.stem}.ipynb": lesson(source), answers: solutions(source)}
+    return {path: pack(path, notebook) for path, notebook in made.items() if notebook.cells}
 
 
 def differences(notebook, committed):
@@ -111,9 +111,9 @@ def differences(notebook, committed):
 
 
 def keep_outputs(notebook, committed):
-    """Give a notebook the outputs of another with the same code; returns whether it has."""
+    """Give a notebook the outputs of another if, installing aside, its code is the same; is it?"""
     cells, old = code_cells(notebook), code_cells(committed)
-    same = [cell.source for cell in cells] == [cell.source for cell in old]
+    same = [cell.source for cell in cells[1:]] == [cell.source for cell in old[1:]]
     for cell, before in zip(cells, old, strict=True) if same else ():
         cell.outputs, cell.execution_count = before.outputs, before.execution_count
     return same

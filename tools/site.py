@@ -19,6 +19,7 @@ from markupsafe import Markup
 from sparse_autoencoder.playground.sweep import LABELS
 from sparse_autoencoder.tables import sweep_picture
 from tools import lessons
+from tools.badges import IN_README, unpack
 from tools.render import Exporter, asset, code_style, heading
 from tools.scatter import scatter_svg
 
@@ -81,7 +82,7 @@ def contents(notebooks):
         time = re.search(r"^\| Time \| (.*) \|$", head, re.M)[1]
         entries.append(f"- **[{heading(notebook)}](notebooks/{stem}.ipynb)**")
         entries.append(f"  {question[0].upper()}{question[1:]}\n\n  *{time}*")
-    texts = [readme.split("\n## ")[0], "\n\n".join(entries)]
+    texts = [IN_README.sub("", readme.split("\n## ")[0]), "\n\n".join(entries)]
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text) for text in texts])
 
 
@@ -110,7 +111,7 @@ def make(site):
     write(contents(notebooks), lessons.ROOT, site / "index.html", [])
     links = [(f"{stem}.html", heading(notebook)) for stem, notebook in notebooks.items()]
     for number, (stem, notebook) in enumerate(notebooks.items()):
-        for cell in notebook.cells:
+        for cell in unpack(notebook).cells:
             if "explorer" in lessons.tags(cell):
                 cell.metadata.explorer = explorer(cell, site)
         nav = [("prev", *link) for link in links[:number][-1:]]

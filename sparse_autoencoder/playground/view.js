@@ -8,14 +8,13 @@
 
 const VERSION = 1;
 const BEAT = 100; // milliseconds between two looks at the clock
-const HURRY = 1000; // after a touch, short slices and one request at a time
+const HURRY = 1000; // after a touch: short slices, and one request at a time
 const OVERDUE = { touched: 350, untouched: 1500 }; // then the page says that it waits
-const LOST = 4000; // an answer that has not come by then is asked for again; later ever more rarely
+const LOST = 4000; // then an answer is asked for again; later ever more rarely
 const SILENCE = 20000; // then the kernel may be gone
 const SPOKEN = 1000; // a screen reader is told at most so often
 const BUSY = "Waiting: the kernel runs another cell.";
-const SILENT =
-  "No answer: the kernel is still busy, or it was restarted. Then run this cell again.";
+const SILENT = "No answer: the kernel is still busy, or it was restarted. Then run this cell again.";
 const GONE = "The kernel was restarted: run this cell again.";
 
 // What may be said a second time when no answer came; for all else one asks how things stand.
@@ -23,104 +22,74 @@ const REPEATABLE = ["hello", "tick", "train", "look", "explain", "draw", "snapsh
 // Of these, one that still waits to be sent gives way to a newer one.
 const REPLACED = ["look", "explain", "draw", "speed"];
 
-const TYPES = {
-  scales: Float32Array,
-  old_scales: Float32Array,
-  means: Float32Array,
-  code: Float32Array,
-  drawn_code: Float32Array,
-  values: Float32Array,
-  curve_steps: Int32Array,
-  unit_counts: Int32Array,
-};
+const FLOATS = /^(old_)?scales$|^means$|^values$|code$|^curve_(?!steps)/;
+const INTEGERS = /^curve_steps$|^unit_counts$/;
 
 /** The bytes of a frame as arrays by name. Those of other types than bytes are copied, aligned. */
 function arraysOf(names, buffers) {
-  const arrays = {};
-  names.forEach((name, i) => {
-    const { buffer, byteOffset = 0, byteLength } = ArrayBuffer.isView(buffers[i])
-      ? buffers[i]
-      : { buffer: buffers[i], byteLength: buffers[i].byteLength };
-    const type = TYPES[name] ?? (name.startsWith("curve_") ? Float32Array : Uint8Array);
-    arrays[name] =
-      type === Uint8Array
-        ? new Uint8Array(buffer, byteOffset, byteLength)
-        : new type(buffer.slice(byteOffset, byteOffset + byteLength));
-  });
-  return arrays;
+  return Object.fromEntries(names.map((name, i) => {
+    const bytes = new Uint8Array(buffers[i].buffer, buffers[i].byteOffset, buffers[i].byteLength);
+    if (FLOATS.test(name)) return [name, new Float32Array(bytes.slice().buffer)];
+    return [name, INTEGERS.test(name) ? new Int32Array(bytes.slice().buffer) : bytes];
+  }));
 }
 
-/** An HTML element with attributes, listeners (names that begin with "on") and children. */
-function make(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (value !== undefined) element.setAttribute(name, value);
-  }
-  element.append(...children);
-  return element;
-}
-
-const escaped = (text) =>
-  String(text).replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);
+const escaped = (words) => String(words).replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);
 const thousands = (number) => number.toLocaleString("en-US");
-const rounded = (number) => `${Number(number.toPrecision(2))}`;
+const short = (number) => `${Number(number.toPrecision(2))}`;
+const randomName = () => `view-${Math.random().toString(36).slice(2)}`;
+const now = () => performance.now();
 
-// ---------------------------------------------------------------------------------------------
-// The clock
+// --- The clock --------------------------------------------------------------------------------
 
 /**
  * Sends requests, two on the way at most, and asks for the next frame when one has arrived.
  *
- * Attributes: `frame`, the latest one; `arrays`, its buffers by name; `view`, this view's name;
- * `waiting`, for what the page waits, or "".
+ * Attributes: `view`, this view's name; `frame`, the latest one; `arrays`, its buffers by name;
+ * `waiting`, for what the page waits, or ""; `ended`, why nothing will come any more, or "".
  */
 class Clock {
   /**
    * @param {object} model that carries the messages.
    * @param {HTMLElement} el of the view: one that is not in the page clocks nothing.
    * @param {function} receive called when a frame came.
-   * @param {function} show called when `waiting` or what is wished for changed.
+   * @param {function} say called when something else changed that the reader should know.
    */
-  constructor(model, el, receive, show) {
-    Object.assign(this, { model, el, receive, show });
-    this.view = Math.random().toString(36).slice(2);
+  constructor(model, el, receive, say) {
+    Object.assign(this, { model, el, receive, say, frame: null, arrays: {}, queue: [] });
+    this.view = randomName();
     this.number = 0;
     this.sent = new Map(); // number → a request without an answer
-    this.queue = [];
-    this.frame = null;
-    this.arrays = {};
-    this.note = ""; // of the state that came ahead of a frame
     this.wish = null; // to train or to pause, until it is answered
-    this.broken = ""; // why nothing will come any more
+    this.note = this.waiting = this.ended = ""; // the note is of a state ahead of its frame
     this.touched = this.ping = false;
-    this.touchedAt = this.silentSince = -Infinity;
+    this.touchedAt = -Infinity;
+    this.silentSince = null;
     this.patience = LOST;
-    this.waiting = "";
     model.on("msg:custom", this.onMessage);
-    model.on("comm_live_update", this.onDeath); // of Jupyter's widgets; others never say it
+    model.on("comm_live_update", this.onDeath); // Jupyter's widgets say it, others never
     document.addEventListener("visibilitychange", this.pump);
     this.beat = setInterval(() => this.look(), BEAT);
   }
 
   close() {
+    this.ended = GONE;
     clearInterval(this.beat);
     this.model.off("msg:custom", this.onMessage);
     this.model.off("comm_live_update", this.onDeath);
     document.removeEventListener("visibilitychange", this.pump);
-    this.broken = GONE;
   }
 
   /** Send a request as soon as there is room for it. */
   ask(content, buffers = []) {
-    if (this.broken) return;
+    if (this.ended) return;
     if (content.do === "train") this.wish = content.on;
     if (REPLACED.includes(content.do)) {
       this.queue = this.queue.filter((request) => request.content.do !== content.do);
     }
     this.queue.push({ content, buffers });
     this.pump();
-    this.show();
+    this.say();
   }
 
   /** Whether a request of this kind has no answer yet. */
@@ -128,176 +97,168 @@ class Clock {
     return [...this.sent.values(), ...this.queue].some(({ content }) => content.do === kind);
   }
 
-  /** A hand moved something: outside of the view, the answer has to be asked for. */
+  /** A hand moved something; what comes of it outside of the view has to be asked for. */
   touch(outside) {
-    this.touchedAt = performance.now();
+    this.touchedAt = now();
     this.touched = true;
-    if (!outside) return;
-    this.ping = true;
-    setTimeout(this.pump); // behind what the hand moved
+    this.ping ||= outside;
+    if (outside) setTimeout(this.pump); // behind what the hand moved
   }
 
-  /** Whether somebody can see it. */
+  /** Whether anybody can see it. */
   get present() {
     return this.el.isConnected && !document.hidden;
   }
 
+  /** Whether it trains, or will as soon as the engine hears of it. */
   get trains() {
-    return this.wish ?? (this.frame?.playing && this.frame.clock === this.view);
+    return this.wish ?? !!this.frame?.playing;
   }
 
   pump = () => {
-    if (this.broken) return;
-    while (this.queue.length && this.sent.size < 2) this.send(this.queue.shift());
-    if (!this.present || !this.frame) return;
-    const now = performance.now();
-    const hurry = now - this.touchedAt < HURRY;
-    const one = hurry || this.frame.wait > 0 || this.patience > LOST;
-    const clocks = this.trains && this.frame.clock === this.view;
-    const rests = now - this.frameAt < this.frame.wait && !this.ping;
-    while (this.sent.size < (one ? 1 : 2) && ((clocks && !rests) || this.ping)) {
+    while (this.queue.length && this.sent.size < 2 && !this.ended) this.send(this.queue.shift());
+    const { frame } = this;
+    if (!frame || !this.present) return;
+    const hurry = now() - this.touchedAt < HURRY;
+    const most = hurry || frame.wait > 0 || this.patience > LOST ? 1 : 2;
+    const rests = now() - this.frameAt < (frame.wait ?? 0);
+    const due = this.trains && frame.playing && frame.clock === this.view && !rests;
+    while (this.sent.size < most && (due || this.ping) && !this.ended) {
       this.ping = false;
       this.send({ content: { do: "tick", ...(hurry && { hurry }) }, buffers: [] });
-      if (this.broken) return;
     }
   };
 
   send(request) {
-    const { content, buffers } = request;
-    const now = performance.now();
     this.number += 1;
-    this.sent.set(this.number, { ...request, at: now, touched: this.touched });
-    if (this.sent.size === 1 && this.silentSince === -Infinity) this.silentSince = now;
-    const touched = this.touched && { touched: true };
+    this.sent.set(this.number, { ...request, at: now(), touched: this.touched });
+    this.silentSince ??= now();
+    const who = { v: VERSION, view: this.view, n: this.number };
+    const message = { ...who, ...request.content, ...(this.touched && { touched: true }) };
     this.touched = false;
     try {
-      const message = { v: VERSION, view: this.view, n: this.number, ...content, ...touched };
-      this.model.send(message, undefined, buffers);
+      this.model.send(message, undefined, request.buffers);
     } catch {
       this.onDeath(); // nobody is there to send it to
     }
   }
 
-  onDeath = () => {
-    this.broken = this.waiting = GONE;
-    this.show();
-  };
+  onDeath = () => this.end(GONE);
+
+  end(words) {
+    this.ended = this.waiting = words;
+    this.say();
+  }
 
   onMessage = (content, buffers = []) => {
     if (content.v !== VERSION) {
-      this.broken = this.waiting =
+      this.end(
         `The kernel speaks version ${content.v} of the playground's messages, this page version ` +
-        `${VERSION}: restart the kernel, load the page again, and run this cell again.`;
-      return this.show();
-    }
-    if (content.kind === "state") {
+        `${VERSION}: restart the kernel, load the page again, and run this cell again.`);
+    } else if (content.kind === "state") {
       this.note = content.note;
-      if (this.frame) Object.assign(this.frame, { state: content.state, note: content.note });
-      return this.look();
-    }
-    if (content.kind === "frame") this.take(content, buffers);
+      if (this.frame) this.frame.state = content.state;
+      this.look();
+    } else if (content.kind === "frame") this.take(content, buffers);
   };
 
+  /** A frame arrived, or one was there from the start. */
   take(frame, buffers) {
     if (frame.view === this.view) {
-      for (const [number, { content }] of this.sent) {
-        if (number > frame.n) break;
-        this.sent.delete(number); // answers come in order
-        if (content.do === "train" && !this.asks("train")) this.wish = null;
+      for (const number of this.sent.keys()) {
+        if (number <= frame.n) this.sent.delete(number); // answers come in order
       }
       this.patience = LOST;
     }
-    this.frameAt = performance.now();
-    this.silentSince = this.sent.size ? this.frameAt : -Infinity;
-    this.broken = this.note = "";
+    if (!this.asks("train")) this.wish = null;
+    this.frameAt = now();
+    this.silentSince = this.sent.size ? now() : null;
+    this.note = this.ended = "";
     frame.setup ??= this.frame?.setup;
     this.frame = frame;
     Object.assign(this.arrays, arraysOf(frame.buffers, buffers));
     if (frame.wait > 0) setTimeout(this.pump, frame.wait);
-    this.pump(); // so the engine works while the page draws
+    this.pump(); // so that the engine works while the page draws
     this.look();
     this.receive();
   }
 
   /** Every now and then: is an answer overdue, or lost? */
   look() {
-    const silence = performance.now() - this.silentSince;
     const touched = [...this.sent.values()].some((request) => request.touched);
     const due = touched || !this.frame ? OVERDUE.touched : OVERDUE.untouched;
-    let words = this.broken || this.note;
-    if (!words && this.silentSince !== -Infinity) {
-      words = silence > SILENCE ? SILENT : silence > due ? BUSY : "";
-    }
+    const silence = this.silentSince === null ? 0 : now() - this.silentSince;
+    const busy = silence > SILENCE ? SILENT : silence > due ? BUSY : "";
+    const words = this.ended || this.note || busy;
     if (words !== this.waiting) {
       this.waiting = words;
-      this.show();
+      this.say();
     }
-    if (this.broken || !this.present) return;
     const [oldest] = this.sent.values();
-    if (oldest && performance.now() - oldest.at > this.patience) this.repeat();
+    if (this.present && oldest && now() - oldest.at > this.patience) this.repeat();
     this.pump();
   }
 
-  /** Ask again for what was lost; a kernel that is busy for long is not buried in requests. */
+  /** Ask again for what was lost, but do not bury a kernel that is busy for long in requests. */
   repeat() {
     this.patience = Math.min(2 * this.patience, 30000);
     const lost = [...this.sent.values()];
     this.sent.clear();
     const again = new Map();
-    for (const { content, buffers, touched } of lost) {
-      const known = REPEATABLE.includes(content.do);
-      if (known && this.asks(content.do)) continue; // a newer one says it better
-      again.set(known ? content.do : "hello", {
-        content: known ? content : { do: "hello" },
-        buffers,
-      });
-      this.touched ||= touched;
+    for (const request of lost) {
+      const kind = request.content.do;
+      this.touched ||= request.touched;
+      if (!REPEATABLE.includes(kind)) again.set("hello", { content: { do: "hello" }, buffers: [] });
+      else if (!this.asks(kind)) again.set(kind, request); // else a newer one says it better
     }
     if (again.size > 1) again.delete("tick");
     this.queue.unshift(...again.values());
   }
 }
 
-// ---------------------------------------------------------------------------------------------
-// Tiles
+// --- Tiles ------------------------------------------------------------------------------------
 
-const RED_TO_BLUE = ["67001f", "b2182b", "d6604d", "f4a582", "fddbc7", "f7f7f7"];
-const TO_BLUE = ["f7f7f7", "d1e5f0", "92c5de", "4393c3", "2166ac", "053061"];
-const pixel = (red, green, blue) => (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0;
+const RED = ["f7f7f7", "fddbc7", "f4a582", "d6604d", "b2182b", "67001f"];
+const BLUE = ["f7f7f7", "d1e5f0", "92c5de", "4393c3", "2166ac", "053061"];
 
-/** Colours of the bytes of a feature: white at 128, red above, blue below. */
-function divergingTable() {
-  const ways = [TO_BLUE, [...RED_TO_BLUE].reverse()].map((way) =>
-    way.map((color) => [0, 2, 4].map((at) => parseInt(color.slice(at, at + 2), 16))),
-  );
-  return Uint32Array.from({ length: 256 }, (_, byte) => {
-    const way = ways[byte < 128 ? 0 : 1];
-    const place = Math.min(Math.abs(byte - 128) / 127, 1) * 5;
-    const from = Math.min(Math.floor(place), 4);
-    return pixel(...way[from].map((c, i) => Math.round(c + (way[from + 1][i] - c) * (place - from))));
-  });
+/** A table of colours for the bytes of a picture; color(byte) gives [red, green, blue]. */
+function table(color) {
+  const bytes = Array.from({ length: 256 }, (_, byte) => [...color(byte), 255]);
+  return new Uint32Array(Uint8Array.from(bytes.flat()).buffer);
 }
 
-const DIVERGING = divergingTable();
-const GRAY = Uint32Array.from({ length: 256 }, (_, byte) => pixel(byte, byte, byte));
+const GRAY = table((byte) => [byte, byte, byte]);
+const DIVERGING = table((byte) => {
+  const place = Math.min(Math.abs(byte - 128) / 127, 1) * 5;
+  const below = Math.min(Math.floor(place), 4);
+  const way = byte < 128 ? BLUE : RED;
+  return [0, 2, 4].map((at) => {
+    const [from, to] = [way[below], way[below + 1]].map((hex) => parseInt(hex.slice(at, at + 2), 16));
+    return Math.round(from + (to - from) * (place - below));
+  });
+});
 
-/** Small images side by side on a canvas, a screen pixel for each of theirs, with gaps of one. */
+/** Small images side by side on a canvas, which the page enlarges without smoothing. */
 class Tiles {
-  constructor(count, columns, shape, table) {
-    Object.assign(this, { count, columns: Math.min(columns, count), shape, table });
+  /**
+   * @param {HTMLElement} host where they are put.
+   * @param {object} options: count, columns, shape [height, width] and colors (a table) of the
+   *     tiles, and the scale at which an image of 28 pixels is shown.
+   */
+  constructor(host, { count, columns, shape, colors, scale = 1 }) {
+    Object.assign(this, { host, count, columns, shape, colors });
     const [height, width] = shape;
-    this.canvas = make("canvas", { class: "playground-pixels", "aria-hidden": "true" });
-    this.canvas.width = this.columns * (width + 1) - 1;
-    this.canvas.height = Math.ceil(count / this.columns) * (height + 1) - 1;
+    this.canvas = document.createElement("canvas");
+    this.canvas.width = columns * (width + 1) - 1;
+    this.canvas.height = Math.ceil(count / columns) * (height + 1) - 1;
+    const zoom = Math.max(1, Math.floor((28 * scale) / Math.max(...shape)));
+    this.canvas.style.width = `${this.canvas.width * zoom}px`;
+    this.canvas.setAttribute("aria-hidden", "true");
     this.context = this.canvas.getContext("2d");
     this.image = this.context.createImageData(this.canvas.width, this.canvas.height);
     this.pixels = new Uint32Array(this.image.data.buffer);
-  }
-
-  /** The upper left corner of a tile. */
-  corner(tile) {
-    const [height, width] = this.shape;
-    return [(tile % this.columns) * (width + 1), Math.floor(tile / this.columns) * (height + 1)];
+    host.classList.add("playground-tiles");
+    host.prepend(this.canvas);
   }
 
   /** Show (count, pixels) bytes; what lies off 128 is multiplied by the tile's factor, if any. */
@@ -305,11 +266,12 @@ class Tiles {
     const [height, width] = this.shape;
     for (let tile = 0, from = 0; tile < this.count; tile++) {
       const factor = factors ? factors[tile] : 1;
-      const [x, y] = this.corner(tile);
-      for (let row = 0; row < height; row++) {
-        const to = (y + row) * this.image.width + x;
+      const left = (tile % this.columns) * (width + 1);
+      const top = Math.floor(tile / this.columns) * (height + 1);
+      for (let row = top; row < top + height; row++) {
+        const to = row * this.image.width + left;
         for (let i = 0; i < width; i++, from++) {
-          this.pixels[to + i] = this.table[128 + Math.round((bytes[from] - 128) * factor)];
+          this.pixels[to + i] = this.colors[128 + Math.round((bytes[from] - 128) * factor)];
         }
       }
     }
@@ -317,1015 +279,854 @@ class Tiles {
   }
 }
 
-let names = 0; // of elements that others point at
-
-/**
- * Tiles to point at, with a pointer or with arrow keys.
- *
- * Attributes: `element`; `marks`, what stands upon the tiles: {chosen, active, dead, off,
- * highlighted}, the first two numbers or null, the others functions of a tile's number.
- */
-class Mosaic {
+/** Tiles to point at, by pointer or by arrow keys. */
+class Mosaic extends Tiles {
   /**
-   * @param {object} options: label of the whole; count, columns, shape and table of the tiles;
-   * describe(tile) in words; choose(tile), toggle(tile) and point(tile or null), what they do.
+   * @param {HTMLElement} host where they are put.
+   * @param {object} options as for Tiles, and besides what is done: choose(tile), point(tile or
+   *     null), toggle(tile), if anything; and what is said: describe(tile), caption(tile), if any.
    */
-  constructor({ label, count, columns, shape, table, ...actions }) {
-    Object.assign(this, { describe: String, choose() {}, toggle() {}, point() {} }, actions);
-    this.tiles = new Tiles(count, columns, shape, table);
-    this.marks = {};
-    this.id = `playground-${(names += 1)}`;
-    const scale = Math.max(1, Math.floor(30 / Math.max(...shape)));
-    const { width, height } = this.tiles.canvas;
-    this.canvas = make("canvas", {
-      "aria-hidden": "true",
-      style: `width: ${width * scale}px; aspect-ratio: ${width} / ${height}`,
-    });
-    this.element = make(
-      "div",
-      { class: "playground-mosaic", role: "grid", tabindex: 0, "aria-label": label },
-      this.canvas,
-      this.cells(),
-    );
+  constructor(host, options) {
+    super(host, options);
+    Object.assign(this, options, { chosen: null, active: null });
+    const id = randomName();
+    const grid = document.createElement("div");
+    grid.className = "playground-cells";
+    grid.style.gap = `${100 / this.canvas.height}% ${100 / this.canvas.width}%`;
+    grid.style.gridTemplateColumns = `repeat(${this.columns}, 1fr)`;
+    const cells = Array.from({ length: this.count }, (_, tile) =>
+      `${tile % this.columns ? "" : '</div><div role="row">'}` +
+      `<span role="gridcell" id="${id}-${tile}" data-tile="${tile}"></span>`);
+    grid.innerHTML = `<div>${cells.join("")}</div>`;
+    this.cells = [...grid.querySelectorAll("span")];
+    host.tabIndex = 0;
+    host.setAttribute("role", "grid");
+    host.append(grid);
     this.listen();
-    this.resized = new ResizeObserver(() => this.draw());
-    this.resized.observe(this.canvas);
-  }
-
-  /** What a screen reader finds in place of the canvas. */
-  cells() {
-    const { count, columns } = this.tiles;
-    const rows = make("div", { class: "playground-heard", role: "rowgroup" });
-    for (let tile = 0; tile < count; tile++) {
-      if (tile % columns === 0) rows.append(make("div", { role: "row" }));
-      const cell = make("span", { role: "gridcell", id: `${this.id}-${tile}` });
-      rows.lastChild.append(cell);
-    }
-    return rows;
   }
 
   listen() {
-    const { count, columns } = this.tiles;
-    const far = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns };
-    const on = (kind, action) => this.element.addEventListener(kind, action);
-    on("pointermove", (event) => this.point(this.at(event)));
+    const on = (kind, action) => this.host.addEventListener(kind, action);
+    const at = (event) => (event.target.dataset.tile ? Number(event.target.dataset.tile) : null);
+    on("pointermove", (event) => this.point(at(event)));
     on("pointerleave", () => this.point(null));
     on("blur", () => this.point(null));
-    on("focus", () => this.element.matches(":focus-visible") && this.point(this.here));
-    on("click", (event) => this.at(event) !== null && this.choose(this.at(event)));
+    on("focus", () => this.host.matches(":focus-visible") && this.point(this.here));
+    on("click", (event) => at(event) !== null && this.choose(at(event)));
     on("keydown", (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey) return;
-      const { here } = this;
-      if (event.key in far) {
-        const to = this.marks.active == null ? here : here + far[event.key];
-        if (to >= 0 && to < count) this.point(to);
-      } else if (event.key === "Home") this.point(0);
-      else if (event.key === "End") this.point(count - 1);
-      else if (event.key === "Enter" || event.key === " ") this.choose(here);
-      else if (event.key === "x") this.toggle(here);
-      else return;
-      event.preventDefault();
+      const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
+      if (plain && this.press(event.key)) event.preventDefault();
     });
+  }
+
+  /** Whether the key means anything here. */
+  press(key) {
+    const { here, count, columns } = this;
+    const places = { ArrowLeft: here - 1, ArrowRight: here + 1, ArrowUp: here - columns,
+      ArrowDown: here + columns, Home: 0, End: count - 1 };
+    if (key in places) {
+      if (places[key] >= 0 && places[key] < count) this.point(places[key]);
+    } else if (key === "Enter" || key === " ") this.choose(here);
+    else if (key === "x" && this.toggle) this.toggle(here);
+    else return false;
+    return true;
   }
 
   /** The tile that a key acts on. */
   get here() {
-    const tile = this.marks.active ?? this.marks.chosen ?? 0;
-    return tile < this.tiles.count ? tile : 0;
+    return [this.active, this.chosen].find((tile) => tile !== null && tile < this.count) ?? 0;
   }
 
-  /** The tile under the pointer, or null. */
-  at(event) {
-    const box = this.canvas.getBoundingClientRect();
-    const [height, width] = this.tiles.shape;
-    const place = (at, length, pixels, size) => Math.floor((at / length) * (pixels / size));
-    const [across, down] = [this.tiles.canvas.width + 1, this.tiles.canvas.height + 1];
-    const column = place(event.clientX - box.left, box.width, across, width + 1);
-    const row = place(event.clientY - box.top, box.height, down, height + 1);
-    const tile = row * this.tiles.columns + column;
-    const inside = column >= 0 && column < this.tiles.columns && row >= 0;
-    return inside && tile < this.tiles.count ? tile : null;
-  }
-
-  paint(bytes, factors) {
-    this.tiles.paint(bytes, factors);
-    this.draw();
-  }
-
-  /** Put the tiles on the screen, each of its pixels as it is, and the marks upon them. */
-  draw() {
-    const scale = devicePixelRatio;
-    const [width, height] = [this.canvas.clientWidth, this.canvas.clientHeight];
-    if (!width) return;
-    this.canvas.width = Math.round(width * scale);
-    this.canvas.height = Math.round(height * scale);
-    const context = this.canvas.getContext("2d");
-    context.imageSmoothingEnabled = false;
-    context.drawImage(this.tiles.canvas, 0, 0, this.canvas.width, this.canvas.height);
-    const { chosen, active, dead, off, highlighted } = this.marks;
-    for (let tile = 0; tile < this.tiles.count; tile++) {
-      if (off?.(tile)) this.strike(context, tile, scale, true);
-      else if (dead?.(tile)) this.strike(context, tile, scale, false);
-      if (highlighted?.(tile)) this.frame(context, tile, scale, "#E69F00", 2);
-    }
-    if (chosen != null) this.frame(context, chosen, scale, "#D55E00", 3);
-    if (active != null) this.frame(context, active, scale, "#000", 2);
-    this.tell();
-  }
-
-  /** Place and size of a tile in pixels of the screen. */
-  box(tile) {
-    const factor = this.canvas.width / this.tiles.canvas.width;
-    const [height, width] = this.tiles.shape;
-    return [...this.tiles.corner(tile), width, height].map((length) => length * factor);
-  }
-
-  frame(context, tile, scale, color, width) {
-    if (tile >= this.tiles.count) return;
-    const [x, y, w, h] = this.box(tile);
-    for (const [style, thick] of [["#fff", width + 2], [color, width]]) {
-      const line = thick * scale;
-      Object.assign(context, { strokeStyle: style, lineWidth: line });
-      context.strokeRect(x + line / 2, y + line / 2, w - line, h - line);
-    }
-  }
-
-  /** A cross for a dead unit; for one that is off, stripes over a gray ground. */
-  strike(context, tile, scale, off) {
-    const [x, y, w, h] = this.box(tile);
-    const path = new Path2D();
-    for (const share of off ? [-0.5, 0, 0.5] : [0]) {
-      path.moveTo(x + w * Math.max(share, 0), y + h * Math.max(-share, 0));
-      path.lineTo(x + w * Math.min(1 + share, 1), y + h * Math.min(1 - share, 1));
-    }
-    if (off) {
-      context.fillStyle = "#bbbd";
-      context.fillRect(x, y, w, h);
-    } else {
-      path.moveTo(x + w, y);
-      path.lineTo(x, y + h);
-    }
-    for (const [style, width] of [["#fff", 3], ["#222", 1.2]]) {
-      Object.assign(context, { strokeStyle: style, lineWidth: width * scale });
-      context.stroke(path);
-    }
-  }
-
-  /** Tell a screen reader which tile is pointed at. */
-  tell() {
-    const { active, chosen } = this.marks;
-    if (active == null) return this.element.removeAttribute("aria-activedescendant");
-    const cell = this.element.querySelector(`#${this.id}-${active}`);
-    cell.textContent = this.describe(active);
-    cell.setAttribute("aria-selected", active === chosen);
-    this.element.setAttribute("aria-activedescendant", cell.id);
-  }
-
-  close() {
-    this.resized.disconnect();
+  /**
+   * Mark tiles.
+   *
+   * @param {object} marks: chosen and active, a tile's number or null; others are functions that
+   *     say whether a tile is so, such as dead.
+   */
+  mark({ chosen, active, ...others }) {
+    Object.assign(this, { chosen, active });
+    const marks = { chosen: (tile) => tile === chosen, active: (tile) => tile === active, ...others };
+    this.cells.forEach((cell, tile) => {
+      for (const kind in marks) cell.classList.toggle(`playground-is-${kind}`, !!marks[kind](tile));
+      if (this.caption) cell.dataset.caption = this.caption(tile);
+    });
+    this.host.removeAttribute("aria-activedescendant");
+    if (active === null) return;
+    this.cells[active].setAttribute("aria-label", this.describe(active));
+    this.cells[active].setAttribute("aria-selected", active === chosen);
+    this.host.setAttribute("aria-activedescendant", this.cells[active].id);
   }
 }
 
-// ---------------------------------------------------------------------------------------------
-// Charts
+// --- Charts -----------------------------------------------------------------------------------
 
-const SVG = "http://www.w3.org/2000/svg";
-const MARGIN = { left: 42, right: 74, bottom: 32 };
 const LINE = 13; // height of a line of text
+const LEFT = 42; // of the axes, in pixels
 const measuring = document.createElement("canvas").getContext("2d");
 measuring.font = "11px sans-serif";
-
-const line = (x1, y1, x2, y2, kind) =>
-  `<line class="${kind}" x1="${x1.toFixed(1)}" y1="${y1.toFixed(1)}" x2="${x2.toFixed(1)}" ` +
-  `y2="${y2.toFixed(1)}"/>`;
-const text = (x, y, words, anchor = "start", kind = "") =>
-  `<text class="${kind}" x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}">` +
-  `${escaped(words)}</text>`;
 
 /** About four round numbers from 0 to `last`. */
 function ticks(last) {
   const power = 10 ** Math.floor(Math.log10(last / 2));
-  const step = [1, 2, 5, 10].map((f) => f * power).find((s) => last / s <= 5);
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((s) => last / s <= 5);
   return Array.from({ length: Math.floor(last / step + 1e-9) + 1 }, (_, i) => i * step);
 }
 
-/** An SVG picture as wide as the room that it has. */
+/** An SVG picture, as wide as the room that it has. */
 class Chart {
-  constructor(height, attributes, draw) {
-    this.height = height;
-    this.svg = document.createElementNS(SVG, "svg");
-    const all = { class: "playground-chart", height, ...attributes };
-    for (const [name, value] of Object.entries(all)) this.svg.setAttribute(name, value);
+  /**
+   * @param {SVGElement} svg where it is drawn.
+   * @param {function} draw from the width, the height and the data to the SVG's text.
+   * @param {number} margin at the right, in pixels.
+   */
+  constructor(svg, draw, margin = 12) {
+    Object.assign(this, { svg, margin });
     this.draw = () => {
-      this.width = this.svg.clientWidth || 260;
-      if (this.data) this.svg.innerHTML = draw(this, this.data);
+      this.right = svg.clientWidth - margin;
+      if (this.right > LEFT && this.data) svg.innerHTML = draw(this.right, svg.clientHeight, this.data);
     };
     this.resized = new ResizeObserver(this.draw);
-    this.resized.observe(this.svg);
+    this.resized.observe(svg);
   }
 
-  show(data, label) {
+  /** Draw such data, and describe them to those who cannot see it. */
+  show(data, words) {
     this.data = data;
-    this.svg.setAttribute("aria-label", label);
+    this.svg.setAttribute("aria-label", words);
     this.draw();
   }
 
-  close() {
-    this.resized.disconnect();
+  /** Which of `count` parts of the x axis the pointer is at, or null. */
+  at(event, count) {
+    const share = (event.clientX - this.svg.getBoundingClientRect().left - LEFT) / (this.right - LEFT);
+    return share >= 0 && share < 1 ? Math.floor(share * count) : null;
   }
 }
 
-/** The axis below, with its label. */
-function floor(left, right, bottom, last, label) {
-  const places = ticks(last).map((tick) => {
-    const x = left + ((right - left) * tick) / last;
-    return text(x, bottom + LINE, thousands(tick), "middle");
-  });
-  const name = text((left + right) / 2, bottom + 2 * LINE + 2, label, "middle");
-  return line(left, bottom, right, bottom, "axis") + places.join("") + name;
-}
+/** Axes from 0 to `last` and from `low` to `high`, upon which a chart is drawn part by part. */
+class Axes {
+  constructor(right, height, top, last, low, high, label) {
+    Object.assign(this, { right, top, bottom: height - (label ? 32 : 18), parts: [] });
+    this.x = (value) => LEFT + ((right - LEFT) * value) / last;
+    this.y = (value) => this.bottom - ((this.bottom - top) * (value - low)) / (high - low);
+    this.line(LEFT, this.bottom, right, this.bottom, "axis");
+    for (const x of ticks(last)) this.text(this.x(x), this.bottom + LINE, thousands(x), "middle");
+    this.text((LEFT + right) / 2, this.bottom + 2 * LINE + 2, label ?? "", "middle");
+  }
 
-/** Marks of changed settings, their texts in up to three rows; the rest says it to a pointer. */
-function rowsOfMarks(marks, x, left, right) {
-  const ends = [[], [], []]; // of the texts in each row
-  const placed = [...marks].reverse().map(([step, words]) => {
-    const width = measuring.measureText(words).width + 6;
-    const from = Math.min(Math.max(x(step) - width / 2, left), right - width);
-    const row = ends.findIndex((row) => row.every(([a, b]) => from >= b || from + width <= a));
-    if (row >= 0) ends[row].push([from, from + width]);
-    return { x: x(step), from, row, words };
-  });
-  return { placed, rows: ends.filter((row) => row.length).length };
+  line(x1, y1, x2, y2, kind, title = "") {
+    const ends = `x1="${x1.toFixed(1)}" y1="${y1.toFixed(1)}" x2="${x2.toFixed(1)}" y2="${y2.toFixed(1)}"`;
+    this.parts.push(`<line class="${kind}" ${ends}><title>${escaped(title)}</title></line>`);
+  }
+
+  text(x, y, words, anchor = "start", kind = "") {
+    const place = `x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}"`;
+    this.parts.push(`<text class="${kind}" ${place}>${escaped(words)}</text>`);
+  }
+
+  grid(value, words) {
+    this.line(LEFT, this.y(value), this.right, this.y(value), "grid");
+    this.text(LEFT - 4, this.y(value) + 4, words, "end");
+  }
 }
 
 /** Each term of the loss over the steps, on a log axis. */
-function drawCurves({ width, height }, { steps, curves, terms, marks }) {
-  const [left, right, bottom] = [MARGIN.left, width - MARGIN.right, height - MARGIN.bottom];
+function drawCurves(right, height, { steps, curves, terms, marks }) {
   const last = Math.max(steps.at(-1) ?? 0, 1);
-  const x = (step) => left + ((right - left) * step) / last;
-  const { placed, rows } = rowsOfMarks(marks, x, left, right);
-  const top = 8 + rows * LINE;
-  const positive = Object.values(curves).flatMap((values) => [...values].filter((v) => v > 0));
-  const high = Math.ceil(Math.log10(Math.max(...positive, 1e-9)) + 1e-9);
-  const low = Math.max(Math.min(Math.floor(Math.log10(Math.min(...positive))), high - 1), high - 5);
-  const y = (v) => {
-    const share = (Math.log10(Math.max(v, 10 ** low)) - low) / (high - low);
-    return bottom - (bottom - top) * share;
-  };
-  const parts = [floor(left, right, bottom, last, "step")];
-  for (let power = low; power <= high; power++) {
-    const height = y(10 ** power);
-    parts.push(line(left, height, right, height, "grid"));
-    parts.push(text(left - 4, height + 4, `${Number((10 ** power).toPrecision(1))}`, "end"));
+  const changes = placeMarks(marks, (step) => LEFT + ((right - LEFT) * step) / last, right);
+  const top = 8 + LINE * (1 + Math.max(-1, ...changes.map(({ row }) => row)));
+  const logs = Object.values(curves).flatMap((c) => [...c].filter((v) => v > 0).map(Math.log10));
+  const high = Math.ceil(Math.max(...logs, -9) + 1e-9);
+  // Beyond five decades a term counts for nothing.
+  const low = Math.max(Math.min(Math.floor(Math.min(...logs, high)), high - 1), high - 5);
+  const axes = new Axes(right, height, top, last, low, high, "step");
+  for (let power = low; power <= high; power++) axes.grid(power, short(10 ** power));
+  const names = [];
+  for (const [key, values] of Object.entries(curves)) {
+    const { label, color, dashes } = terms[key];
+    const ink = color === "#000000" ? "currentColor" : color; // black is lost on a dark page
+    const heights = [...values].map((v) => (v > 0 ? axes.y(Math.max(Math.log10(v), low)) : null));
+    const path = pathOf([...steps].map(axes.x), heights);
+    axes.parts.push(
+      `<path class="curve" d="${path}" stroke="${ink}" stroke-dasharray="${dashes.join(" ")}"/>`);
+    const end = heights.at(-1);
+    names.push({ y: end ?? axes.bottom, words: end === null ? `${label} off` : label });
   }
-  const labels = [];
-  for (const [key, { label, color, dashes }] of Object.entries(terms)) {
-    if (!curves[key]?.length) continue;
-    parts.push(curve(steps, curves[key], x, y, color, dashes));
-    const now = curves[key].at(-1);
-    labels.push({ y: now > 0 ? y(now) : bottom, words: now > 0 ? label : `${label} off` });
+  for (const { y, words } of apart(names, axes.bottom)) axes.text(right + 4, y + 4, words);
+  for (const { x, from, row, words } of changes) {
+    axes.line(x, top - 4, x, axes.bottom, "mark", words);
+    if (row >= 0) axes.text(from, (row + 1) * LINE - 2, words, "start", "mark-text");
   }
-  parts.push(...apart(labels, bottom).map((l) => text(right + 4, l.y + 4, l.words, "start", "label")));
-  for (const { x, from, row, words } of placed) {
-    const title = `<title>${escaped(words)}</title>`;
-    parts.push(`<g>${line(x, top - 4, x, bottom, "mark")}${title}</g>`);
-    if (row >= 0) parts.push(text(from + 3, (row + 1) * LINE - 2, words, "start", "mark-text"));
-  }
-  return parts.join("");
+  return axes.parts.join("");
 }
 
-/** A line through the points where a term is on, in pieces; a lone point is a dot. */
-function curve(steps, values, x, y, color, dashes) {
-  let path = "";
-  let pen = false;
-  values.forEach((value, i) => {
-    if (value > 0) {
-      const point = `${x(steps[i]).toFixed(1)} ${y(value).toFixed(1)}`;
-      path += pen ? `L${point}` : `M${point}h0`;
-    }
-    pen = value > 0;
+/** Marks of changed settings, their texts in three rows; where these are full a pointer is told. */
+function placeMarks(marks, place, right) {
+  const rows = [[], [], []]; // the texts in each
+  return [...marks].reverse().map(([step, words]) => {
+    const x = place(step);
+    const width = measuring.measureText(words).width + 8;
+    const from = Math.max(Math.min(x - width / 2, right - width), LEFT);
+    const row = rows.findIndex((texts) =>
+      texts.every((other) => from >= other.to || from + width <= other.from));
+    if (row >= 0) rows[row].push({ from, to: from + width });
+    return { x, from, row, words };
   });
-  const ink = color === "#000000" ? "currentColor" : color; // black would be lost on a dark page
-  return `<path class="curve" d="${path}" stroke="${ink}" stroke-dasharray="${dashes.join(" ")}"/>`;
+}
+
+/** A path through the points where a term is on, in pieces; a lone point is a dot. */
+function pathOf(xs, ys) {
+  return ys.map((y, i) => {
+    if (y === null) return "";
+    const point = `${xs[i].toFixed(1)} ${y.toFixed(1)}`;
+    return i && ys[i - 1] !== null ? `L${point}` : `M${point}h0`;
+  }).join("");
 }
 
 /** Move labels downwards until none overlaps; those that left the picture push upwards again. */
 function apart(labels, bottom) {
   labels.sort((a, b) => a.y - b.y);
-  for (let i = 1; i < labels.length; i++) {
-    labels[i].y = Math.max(labels[i].y, labels[i - 1].y + LINE);
-  }
-  let limit = bottom;
-  for (const label of [...labels].reverse()) {
-    label.y = Math.min(label.y, limit);
-    limit = label.y - LINE;
-  }
+  let limit = -Infinity;
+  for (const label of labels) limit = label.y = Math.max(label.y, limit + LINE);
+  limit = bottom + LINE;
+  for (const label of [...labels].reverse()) limit = label.y = Math.min(label.y, limit - LINE);
   return labels;
 }
 
-/** Bars of counts from 0 to `upper`; one may be chosen, and a target marked. */
-function drawBars({ width, height }, { counts, upper, label, target, chosen, log }) {
-  const [left, right, top, bottom] = [MARGIN.left, width - 12, 16, height - MARGIN.bottom];
-  const most = Math.max(...counts, 1);
-  const size = log ? (count) => Math.log1p(count) / Math.log1p(most) : (count) => count / most;
-  const bar = (right - left) / counts.length;
-  const parts = [floor(left, right, bottom, upper, label)];
+/** Bars of counts over the range from 0 to `upper`; one may be chosen, and a target marked. */
+function drawBars(right, height, { counts, upper, label, target, chosen, log }) {
+  const most = Math.max(...counts);
+  const size = log ? Math.log1p : Number;
+  const axes = new Axes(right, height, 16, upper, 0, size(most) || 1, label);
+  const width = (right - LEFT) / counts.length;
   counts.forEach((count, i) => {
-    const length = (bottom - top) * size(count);
-    const kind = i === chosen ? "bar chosen" : "bar";
-    parts.push(
-      `<rect class="${kind}" x="${(left + i * bar).toFixed(1)}" y="${(bottom - length).toFixed(1)}" ` +
-        `width="${bar.toFixed(1)}" height="${length.toFixed(1)}"/>`,
-    );
-    if (i === chosen) parts.push(line(left + (i + 0.5) * bar, top - 6, left + (i + 0.5) * bar, bottom, "mark"));
+    if (count <= 0) return;
+    const [x, y] = [LEFT + i * width, axes.y(size(count))];
+    axes.parts.push(
+      `<rect class="bar ${i === chosen ? "chosen" : ""}" x="${x.toFixed(1)}" y="${y.toFixed(1)}" ` +
+      `width="${width.toFixed(1)}" height="${(axes.bottom - y).toFixed(1)}"/>`);
+    if (i === chosen) axes.line(x + width / 2, axes.top - 6, x + width / 2, y, "mark");
   });
-  parts.push(text(left - 4, top + 8, thousands(most), "end"), text(left - 4, bottom, "0", "end"));
+  axes.text(LEFT - 4, axes.top + 8, Number.isInteger(most) ? thousands(most) : short(most), "end");
+  axes.text(LEFT - 4, axes.bottom, "0", "end");
   if (target != null) {
-    const x = left + ((right - left) * target) / upper;
-    parts.push(line(x, top - 4, x, bottom, "target"));
-    const anchor = x > (left + right) / 2 ? "end" : "start";
-    parts.push(text(x + (anchor === "end" ? -4 : 4), top - 4, `target ρ ${rounded(target)}`, anchor));
+    const x = axes.x(target);
+    axes.line(x, axes.top - 4, x, axes.bottom, "target");
+    const [from, anchor] = target > upper / 2 ? [x - 4, "end"] : [x + 4, "start"];
+    axes.text(from, axes.top - 4, `target ρ ${target}`, anchor);
   }
-  return parts.join("");
+  return axes.parts.join("");
 }
 
-/** A histogram of which a bar can be chosen, by pointer or by arrow keys. */
-class Histogram {
-  constructor(changed) {
-    this.bins = 50;
-    this.chosen = null;
-    this.chart = new Chart(132, { role: "slider", tabindex: 0, "aria-valuemin": 1 }, drawBars);
-    this.words = make("div", { class: "playground-hint playground-bar-words" });
-    this.choose = (bar) => {
-      this.chosen = bar;
-      this.show(this.data);
-      changed();
-    };
-    const { svg } = this.chart;
-    svg.addEventListener("click", (event) => {
-      const left = svg.getBoundingClientRect().left + MARGIN.left;
-      const share = (event.clientX - left) / (this.chart.width - 12 - MARGIN.left);
-      const bar = Math.floor(share * this.bins);
-      this.choose(bar < 0 || bar >= this.bins || bar === this.chosen ? null : bar);
-    });
-    svg.addEventListener("keydown", (event) => {
-      const far = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
-      if (event.key === "Escape") this.choose(null);
-      else if (far) this.choose(this.next(far));
-      else return;
-      event.preventDefault();
-    });
-  }
-
-  /** The next bar in this direction that is not empty; the keys start at the fullest one. */
-  next(far) {
-    if (this.chosen === null) return this.counts.indexOf(Math.max(...this.counts));
-    let bar = this.chosen + far;
-    while (bar >= 0 && bar < this.bins && !this.counts[bar]) bar += far;
-    return this.counts[bar] ? bar : this.chosen;
-  }
-
-  bin(value) {
-    return Math.min(Math.max(Math.floor((value / this.data.upper) * this.bins), 0), this.bins - 1);
-  }
-
-  /** Whether the chosen bar holds the thing with this number. */
-  holds(number) {
-    return this.chosen !== null && this.bin(this.data.values[number]) === this.chosen;
-  }
-
-  show(data) {
-    this.data = data;
-    this.counts = new Array(this.bins).fill(0);
-    for (const value of data.values) this.counts[this.bin(value)] += 1;
-    const { counts, chosen } = this;
-    const { upper, label, counted, target, of } = data;
-    this.chart.show({ counts, upper, label, target, chosen }, `${label}: a histogram of ${counted}`);
-    const [from, to] = [chosen, chosen + 1].map((edge) => rounded((edge / this.bins) * upper));
-    const marked = of === "units" ? ", framed in the mosaic" : "";
-    const words = `${from} to ${to}: ${counts[chosen]} ${counted}${marked}`;
-    this.words.textContent = chosen === null ? "Choose a bar to see what it counts." : words;
-    const { svg } = this.chart;
-    svg.setAttribute("aria-valuemax", this.bins);
-    svg.setAttribute("aria-valuenow", chosen === null ? 1 : chosen + 1);
-    svg.setAttribute("aria-valuetext", chosen === null ? "no bar chosen" : words);
-  }
+/** All points, the chosen one large. */
+function drawPoints(right, height, { points, chosen, label, upward }) {
+  const values = points.map(([, y]) => y);
+  let [low, high] = [Math.floor(Math.min(...values)), Math.ceil(Math.max(...values))];
+  if (low === high) [low, high] = [low - 1, high + 1]; // all the same: in the middle
+  const last = 1.05 * Math.max(...points.map(([x]) => x)) || 1;
+  const axes = new Axes(right, height, 24, last, low, high, label);
+  axes.text(LEFT, 12, upward);
+  for (const tick of ticks(high - low)) axes.grid(low + tick, thousands(low + tick));
+  const circle = ([x, y], kind, radius) => axes.parts.push(
+    `<circle class="${kind}" cx="${axes.x(x).toFixed(1)}" cy="${axes.y(y).toFixed(1)}" r="${radius}"/>`);
+  for (const point of points) circle(point, "point", 3);
+  if (points[chosen]) circle(points[chosen], "point chosen", 7);
+  return axes.parts.join("");
 }
 
-// ---------------------------------------------------------------------------------------------
-// The closer looks
+// --- The playground ---------------------------------------------------------------------------
 
-/** A unit at close quarters: its feature, its activations, and what excites it most. */
-class UnitPanel {
-  constructor({ shape, units }, { look, toggle }) {
-    this.feature = new Tiles(1, 1, shape, DIVERGING);
-    this.strongest = new Tiles(9, 3, shape, GRAY);
-    this.number = numberField("Unit", units - 1, look);
-    this.switch = make("button", { class: "playground-switch", onclick: () => toggle(this.unit) });
-    this.chart = new Chart(122, { role: "img" }, drawBars);
-    this.strongest.canvas.classList.add("playground-strongest");
-    this.number.classList.add("playground-unit");
-    this.look = [
-      this.feature.canvas,
-      this.strongest.canvas,
-      make("div", { class: "playground-wide" }, this.chart.svg),
-    ];
-    this.words = hint("");
-    const column = make("div", { class: "playground-column" }, this.number, this.words, this.switch);
-    this.element = make("div", { class: "playground-row" }, column, ...this.look);
-  }
+const BINS = 50; // of the histogram
+const icon = (path) => `<svg viewBox="0 0 10 10" aria-hidden="true"><path d="${path}"/></svg>`;
+const TRAIN = `${icon("M1 0L10 5L1 10Z")} Train`;
+const PAUSE = `${icon("M1 0H4V10H1ZM6 0H9V10H6Z")} Pause`;
+const UNCHOSEN = "Click a feature, or give its number, to look closer.";
 
-  show({ unit, hyperparameters, off }, { unit_feature, unit_images, unit_counts }) {
-    for (const part of [...this.look, this.switch]) part.hidden = !unit;
-    this.element.dataset.unit = unit ? unit.number : "";
-    if (!unit) {
-      this.words.textContent = "Click a feature, or give its number, to look closer.";
-      return;
-    }
-    this.unit = unit.number;
-    this.number.show(unit.number);
-    this.feature.paint(unit_feature);
-    this.strongest.paint(unit_images);
-    const { rho } = hyperparameters;
-    const isOff = off.includes(unit.number);
-    const facts = [
-      `Mean activation ${unit.mean.toFixed(3)}${rho === undefined ? "" : ` against ρ ${rho}`}.`,
-      `The nine images that excite it most: ${unit.strongest[0].toFixed(2)} to ` +
-        `${unit.strongest.at(-1).toFixed(2)}.`,
-      unit.dead && "Dead: no image makes it active.",
-      isOff && "Switched off in what is shown.",
-    ];
-    this.words.textContent = facts.filter(Boolean).join(" ");
-    this.switch.textContent = isOff ? "Switch on" : "Switch off";
-    const label = "its activation (log count)";
-    const data = { counts: [...unit_counts], upper: unit.upper || 1, label, log: true };
-    this.chart.show(data, `Histogram of the activations of unit ${unit.number}`);
-  }
-}
+const whole = (last) => `<input type="number" min="0" max="${last}" step="1" value="0" required>`;
+const choice = (names) =>
+  `<select>${names.map((name) => `<option>${escaped(name)}</option>`).join("")}</select>`;
+const chart = (name, height, role = 'role="img"') =>
+  `<svg class="playground-chart playground-${name}" height="${height}" ${role}></svg>`;
+const tab = (name, id, checked = "") =>
+  `<label><input type="radio" name="${id}" value="${name}" ${checked}>${name}</label>`;
 
-/** Which units draw a reconstruction. */
-class ExplainPanel {
-  constructor({ shape }, { look }) {
-    Object.assign(this, { shape, look, units: "" });
-    this.words = hint("Click a reconstruction to see which units draw it.");
-    this.parts = make("div", { class: "playground-row" });
-    this.element = make("div", {}, this.words, this.parts);
-  }
+/** All that the playground shows, still empty; `id` tells the tabs of two views apart. */
+const page = (id, { tiles, units, images, speeds, presets }) => `
+<div class="playground-toolbar" role="toolbar" aria-label="Training">
+  <button class="playground-train" title="Train or pause"></button>
+  <button class="playground-step" title="Take one training step">Step</button>
+  <button class="playground-reset" title="Start again from the first weights">Reset</button>
+  <label class="playground-seed">Seed ${whole(999)}</label>
+  <label class="playground-speed">Speed ${choice(speeds)}</label>
+  <label class="playground-preset">Preset ${choice(["choose", ...presets])}</label>
+  <button class="playground-snapshot" title="Keep this state for comparison"></button>
+</div>
+<div class="playground-pictures">
+  <div>
+    <div class="playground-head"><b>${tiles} features</b>
+      <label><input type="checkbox" class="playground-common-scale">one scale for all</label>
+      <button class="playground-all-on">Switch all on</button></div>
+    <div class="playground-features" aria-label="features; Enter looks closer, x switches off"></div>
+    <div class="playground-hint playground-readout"></div>
+  </div>
+  <div class="playground-before">
+    <div class="playground-head"><b>Snapshot</b></div>
+    <div class="playground-old-features" aria-label="features of the snapshot"></div>
+    <div class="playground-hint playground-old-words"></div>
+  </div>
+  <div class="playground-side">
+    <div class="playground-strip">
+      <span>originals</span>
+      <div class="playground-originals" aria-label="originals; Enter hands one to the pad"></div>
+      <span>reconstructions</span>
+      <div class="playground-reconstructions" aria-label="reconstructions; Enter explains one"></div>
+      <span class="playground-before">before</span>
+      <div class="playground-before playground-old-reconstructions" aria-label="before"></div>
+    </div>
+    <div class="playground-charts">
+      <div><b>The terms of the loss</b>${chart("curves", 156)}</div>
+      <div><b class="playground-counted"></b>
+        ${chart("histogram", 134, `role="slider" tabindex="0" aria-valuemin="0" aria-valuemax="${BINS}"`)}
+        <div class="playground-hint playground-bar"></div></div>
+    </div>
+    <div class="playground-tabs" role="radiogroup" aria-label="A closer look">
+      ${tab("unit", id, "checked")}${tab("reconstruction", id)}${tab("drawing", id)}</div>
+    <div class="playground-look playground-look-unit">
+      <div class="playground-words"><label class="playground-unit">Unit ${whole(units - 1)}</label>
+        <span class="playground-hint playground-unit-words"></span>
+        <button class="playground-switch"></button></div>
+      <div class="playground-unit-feature"></div>
+      <div class="playground-unit-images"></div>
+      ${chart("unit-counts", 124)}
+    </div>
+    <div class="playground-look playground-look-reconstruction">
+      <span class="playground-hint playground-explained"></span>
+      <div class="playground-parts" aria-label="what these units draw; Enter looks closer"></div>
+    </div>
+    <div class="playground-look playground-look-drawing">
+      <canvas class="playground-pad" aria-hidden="true"></canvas>
+      <div class="playground-words"><span class="playground-hint">Draw a digit. It is centred and
+        scaled as MNIST's are. Or take an original:</span>
+        <label class="playground-image">Image ${whole(images - 1)}</label>
+        <div><button class="playground-take">Take</button>
+        <button class="playground-clear">Clear</button></div></div>
+      <figure><div class="playground-drawn"></div>as it is seen</figure>
+      <figure><div class="playground-drawn-reconstruction"></div>reconstruction</figure>
+      ${chart("drawn-code", 74)}
+    </div>
+  </div>
+</div>`;
 
-  show({ explained }, { explain_features: features }) {
-    this.parts.hidden = !explained;
-    if (!explained) return;
-    const { image, units, activations } = explained;
-    if (this.units !== units.join()) {
-      this.units = units.join();
-      this.tiles = units.map(() => new Tiles(1, 1, this.shape, DIVERGING));
-      this.parts.replaceChildren(...units.map((unit, i) => this.part(unit, i)));
-    }
-    const size = this.shape[0] * this.shape[1];
-    this.tiles.forEach((tile, i) => {
-      tile.paint(features.subarray(i * size, (i + 1) * size));
-      this.parts.children[i].lastChild.textContent = activations[i].toFixed(2);
-    });
-    this.words.textContent = units.length
-      ? `Image ${image} is drawn mostly by these units; below each, its activation.`
-      : `No unit is active in image ${image}.`;
-  }
-
-  part(unit, i) {
-    const about = { class: "playground-part", "aria-label": `look closer at unit ${unit}` };
-    const button = make("button", { ...about, onclick: () => this.look(unit) });
-    button.append(`unit ${unit}`, this.tiles[i].canvas, make("span"));
-    return button;
-  }
-}
-
-/** A pad to draw a digit on, with what the model makes of it. */
-class DrawPanel {
-  constructor({ shape, images }, { draw, look }) {
-    Object.assign(this, { shape, draw });
-    this.bytes = new Uint8Array(shape[0] * shape[1]);
-    this.pad = new Tiles(1, 1, shape, GRAY);
-    this.pad.canvas.classList.add("playground-pad");
-    this.seen = new Tiles(1, 1, shape, GRAY);
-    this.back = new Tiles(1, 1, shape, GRAY);
-    this.code = new Chart(62, { role: "img", class: "playground-chart playground-code" }, drawCode);
-    this.code.svg.addEventListener("click", (event) => {
-      const unit = unitAt(this.code, event.clientX);
-      if (unit !== null) look(unit);
-    });
-    this.number = numberField("image", images - 1, (image) => this.take(image));
-    const take = make("button", { class: "playground-take", onclick: () => this.take() }, "Take");
-    const clear = make("button", { class: "playground-clear", onclick: () => this.clear() }, "Clear");
-    const figure = (tiles, words) => make("figure", {}, tiles.canvas, make("figcaption", {}, words));
-    this.result = make(
-      "div",
-      { class: "playground-row" },
-      figure(this.seen, "as it is seen"),
-      figure(this.back, "reconstruction"),
-    );
-    const words = hint("Draw a digit. It is centred and scaled, as MNIST's are. Or take an image:");
-    const tools = make("div", { class: "playground-row" }, this.number, take, clear);
-    const column = make("div", { class: "playground-column" }, words, tools);
-    const row = make("div", { class: "playground-row" }, this.pad.canvas, column, this.result);
-    this.element = make("div", {}, row, this.code.svg);
-    this.pad.paint(this.bytes);
-    this.listen(this.pad.canvas);
-  }
-
-  listen(canvas) {
-    canvas.addEventListener("pointerdown", (event) => {
-      canvas.setPointerCapture(event.pointerId);
-      this.last = null;
-      this.stroke(event);
-      event.preventDefault();
-    });
-    canvas.addEventListener("pointermove", (event) => event.buttons && this.stroke(event));
-  }
-
-  /** A soft brush from where the pointer was to where it is. */
-  stroke(event) {
-    const box = this.pad.canvas.getBoundingClientRect();
-    const [height, width] = this.shape;
-    const to = {
-      x: ((event.clientX - box.left) / box.width) * width - 0.5,
-      y: ((event.clientY - box.top) / box.height) * height - 0.5,
-    };
-    const from = this.last ?? to;
-    const parts = Math.ceil(Math.hypot(to.x - from.x, to.y - from.y) / 0.5) || 1;
-    const radius = (1.9 * height) / 28;
-    for (let i = 1; i <= parts; i++) {
-      const x = from.x + ((to.x - from.x) * i) / parts;
-      const y = from.y + ((to.y - from.y) * i) / parts;
-      this.bytes.forEach((byte, at) => {
-        const far = Math.hypot((at % width) - x, Math.floor(at / width) - y);
-        const ink = 255 * Math.min(Math.max(radius - far, 0), 1);
-        if (ink > byte) this.bytes[at] = ink;
-      });
-    }
-    this.last = to;
-    this.pad.paint(this.bytes);
-    this.draw({}, [this.bytes.slice()]);
-  }
-
-  take(image = Number(this.number.input.value)) {
-    this.bytes.fill(0);
-    this.pad.paint(this.bytes);
-    this.draw({ image });
-  }
-
-  clear() {
-    this.bytes.fill(0);
-    this.pad.paint(this.bytes);
-    this.draw({ clear: true });
-  }
-
-  show({ drawn }, { drawn: seen, drawn_reconstruction: back, drawn_code: code }) {
-    this.result.hidden = !drawn;
-    this.code.svg.toggleAttribute("hidden", !drawn);
-    if (!drawn) return;
-    this.seen.paint(seen);
-    this.back.paint(back);
-    const order = [...code.keys()].sort((a, b) => code[b] - code[a]).slice(0, 3);
-    const strongest = order.map((unit) => `unit ${unit} ${code[unit].toFixed(2)}`).join(", ");
-    this.code.show({ code, strongest }, `Its code; strongest: ${strongest}`);
-  }
-}
-
-const CODE = { left: 8, right: 8, top: 18, bottom: 18 };
-
-/** The code as bars, a unit each, the strongest named. */
-function drawCode({ width, height }, { code, strongest }) {
-  const step = (width - CODE.left - CODE.right) / code.length;
-  const zero = height - CODE.bottom;
-  const most = Math.max(...code, 1e-9);
-  let path = "";
-  code.forEach((value, i) => {
-    const length = (Math.max(value, 0) / most) * (zero - CODE.top);
-    path += `M${(CODE.left + (i + 0.5) * step).toFixed(1)} ${zero}v${(-length).toFixed(1)}`;
-  });
-  return (
-    `<path class="code" d="${path}" stroke-width="${Math.max(step * 0.8, 1).toFixed(1)}"/>` +
-    line(CODE.left, zero, width - CODE.right, zero, "axis") +
-    text(CODE.left, 11, `strongest: ${strongest}`) +
-    text(width / 2, height - 4, `its code: ${code.length} units`, "middle")
-  );
-}
-
-/** The unit whose bar is there, or null. */
-function unitAt({ svg, width, data }, clientX) {
-  const across = clientX - svg.getBoundingClientRect().left - CODE.left;
-  const unit = Math.floor((across / (width - CODE.left - CODE.right)) * data.code.length);
-  return unit >= 0 && unit < data.code.length ? unit : null;
-}
-
-const hint = (words) => make("span", { class: "playground-hint" }, words);
-
-/** A labelled whole number from 0 to `last`; what is none goes back to what it was. */
-function numberField(label, last, changed) {
-  const input = make("input", { type: "number", min: 0, max: last, step: 1, value: 0 });
-  const field = make("label", { title: `0 to ${last}` }, `${label} `, input);
-  let before = "0";
-  input.addEventListener("change", () => {
-    const value = Number(input.value);
-    const fits = input.value !== "" && Number.isInteger(value) && value >= 0 && value <= last;
-    if (fits) changed(value);
-    else field.refused(`${label} is a whole number from 0 to ${last}.`);
-    before = input.value = fits ? value : before;
-  });
-  field.input = input;
-  field.refused = () => {};
-  field.show = (value) => {
-    if (document.activeElement !== input) before = input.value = value;
-  };
-  return field;
-}
-
-/** Panels of which one is shown, behind tabs. */
-class Tabs {
-  constructor(panels) {
-    this.bar = make("div", { class: "playground-tabs", role: "tablist" });
-    this.panels = Object.entries(panels).map(([name, element]) => {
-      const id = `playground-${(names += 1)}`;
-      const open = () => this.open(name);
-      const tab = make("button", { role: "tab", "aria-controls": id, onclick: open }, name);
-      const panel = make("div", { role: "tabpanel", id, "aria-label": name }, element);
-      this.bar.append(tab);
-      return { name, tab, panel };
-    });
-    this.bar.addEventListener("keydown", (event) => {
-      const far = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      const here = this.panels.findIndex(({ tab }) => tab === document.activeElement);
-      const next = far && this.panels[here + far];
-      if (next) this.open(next.name).focus();
-    });
-    this.element = make("div", { class: "playground-look" }, this.bar);
-    this.element.append(...this.panels.map(({ panel }) => panel));
-    this.open(this.panels[0].name);
-  }
-
-  open(wanted) {
-    for (const { name, tab, panel } of this.panels) {
-      panel.hidden = name !== wanted;
-      tab.setAttribute("aria-selected", name === wanted);
-      tab.tabIndex = name === wanted ? 0 : -1;
-    }
-    return this.panels.find(({ name }) => name === wanted).tab;
-  }
-}
-
-// ---------------------------------------------------------------------------------------------
-// The whole
-
-/** The playground in a page. */
+/** A playground in a page: what a hand does goes to the clock, what comes from there is drawn. */
 class Playground {
   constructor(model, el) {
-    this.el = el;
-    this.parts = []; // what has to be closed
-    this.clock = new Clock(model, el, () => this.receive(), () => this.say());
-    this.ask = (content, buffers) => this.clock.ask(content, buffers);
-    this.status = make("div", { class: "playground-status" });
-    this.spoken = make("div", { class: "playground-heard", role: "status" });
-    this.toolbar = make("div", { class: "playground-toolbar", role: "toolbar" });
-    this.pictures = make("div", { class: "playground-pictures" });
-    el.append(this.toolbar, this.status, this.spoken, this.pictures);
+    Object.assign(this, { el, chosen: null, active: null, bar: null, words: "", cleanups: [] });
+    el.innerHTML = `<div class="playground-status"></div>
+      <div class="playground-heard" role="status"></div>`;
     this.panel = el.closest(".course-panel") ?? el;
-    this.listen();
-    this.ask({ do: "hello" });
+    this.watch();
+    this.clock = new Clock(model, el, () => this.receive(), () => this.say());
     const first = model.get("first");
-    if (first && !this.clock.frame) this.clock.take(first.content, first.buffers);
-    this.say();
+    if (first) this.clock.take(first.content, first.buffers);
+    this.clock.ask({ do: "hello" });
   }
 
-  listen() {
+  /** The element of this class. */
+  part(name) {
+    return this.el.querySelector(`.playground-${name}`);
+  }
+
+  /** Listen to touches, also of the sliders beside the view, and to the room that there is. */
+  watch() {
+    const listen = (target, kind, action) => {
+      target.addEventListener(kind, action, true);
+      this.cleanups.push(() => target.removeEventListener(kind, action, true));
+    };
     const touch = (event) => this.clock.touch(!this.el.contains(event.target));
-    const drag = (event) => event.buttons && touch(event);
-    const kinds = { pointerdown: touch, keydown: touch, input: touch, pointermove: drag };
-    for (const [kind, action] of Object.entries(kinds)) {
-      this.panel.addEventListener(kind, action, true);
-      this.parts.push({ close: () => this.panel.removeEventListener(kind, action, true) });
-    }
-    const fit = () => this.fit();
-    const resized = new ResizeObserver(fit);
-    for (const element of [this.toolbar, this.status, this.panel]) resized.observe(element);
-    addEventListener("resize", fit);
-    const beat = setInterval(() => this.speak(), BEAT);
-    this.parts.push({
-      close() {
-        resized.disconnect();
-        removeEventListener("resize", fit);
-        clearInterval(beat);
-      },
-    });
+    for (const kind of ["pointerdown", "keydown", "input"]) listen(this.panel, kind, touch);
+    listen(this.panel, "pointermove", (event) => event.buttons && touch(event));
+    listen(window, "resize", () => this.fit());
+    const resized = new ResizeObserver(() => this.fit());
+    resized.observe(this.panel);
+    const beat = setInterval(() => this.speak(), SPOKEN);
+    this.cleanups.push(() => resized.disconnect(), () => clearInterval(beat));
   }
 
   close() {
     this.clock.close();
     cancelAnimationFrame(this.drawing);
-    for (const part of this.parts) part.close();
+    for (const cleanup of this.cleanups) cleanup();
     this.el.replaceChildren();
   }
 
   /** The pictures scroll in the room that the controls leave, so that these stay in sight. */
   fit() {
+    if (!this.setup) return;
     let room = document.documentElement.clientHeight;
     for (let around = this.panel.parentElement; around; around = around.parentElement) {
-      const { overflowY } = getComputedStyle(around);
-      if (/auto|scroll/.test(overflowY) && around.clientHeight < around.scrollHeight - 1) {
+      const scrolls = /auto|scroll/.test(getComputedStyle(around).overflowY);
+      if (scrolls && around.scrollHeight > around.clientHeight + 1) {
         room = Math.min(room, around.clientHeight);
       }
     }
-    const top = this.panel.getBoundingClientRect().top;
-    const controls = this.pictures.getBoundingClientRect().top - top;
-    this.pictures.style.maxHeight = `${Math.max(room - controls - 12, 240)}px`;
-    for (const mosaic of this.mosaics ?? []) mosaic.draw(); // the zoom may have changed
-  }
-
-  receive() {
-    const { setup } = this.clock.frame;
-    if (setup && this.built !== JSON.stringify(setup)) this.build(setup);
-    if (!setup) return;
-    this.drawing ??= requestAnimationFrame(() => {
-      this.drawing = undefined;
-      this.draw();
-    });
-    this.say();
+    const pictures = this.part("pictures");
+    const controls = pictures.getBoundingClientRect().top - this.panel.getBoundingClientRect().top;
+    pictures.style.maxHeight = `${Math.max(room - controls - 12, 240)}px`;
   }
 
   build(setup) {
-    this.built = JSON.stringify(setup);
-    setup = { ...setup, shape: setup.image_shape };
     this.setup = setup;
-    this.buildToolbar(setup);
-    this.buildMosaics(setup);
-    this.histogram = new Histogram(() => this.mark());
-    const look = (unit) => this.look(unit);
-    const hands = { look, toggle: (unit) => this.toggle(unit), draw: (how, bytes) => this.ask({ do: "draw", ...how }, bytes) };
-    this.unit = new UnitPanel(setup, hands);
-    this.explain = new ExplainPanel(setup, hands);
-    this.pad = new DrawPanel(setup, hands);
-    this.unit.number.refused = (words) => this.refuse(words);
-    this.tabs = new Tabs({
-      Unit: this.unit.element,
-      Reconstruction: this.explain.element,
-      "Draw a digit": this.pad.element,
-    });
-    this.curves = new Chart(152, { role: "img" }, drawCurves);
-    this.counted = make("b");
-    const charts = [
-      make("div", { class: "playground-wide" }, make("b", {}, "The terms of the loss"), this.curves.svg),
-      make("div", { class: "playground-wide" }, this.counted, this.histogram.chart.svg, this.histogram.words),
-    ];
-    this.pictures.replaceChildren(
-      this.featureColumn(setup),
-      this.old.element,
-      make("div", { class: "playground-side" }, this.strip, make("div", { class: "playground-row" }, ...charts), this.tabs.element),
-    );
-    this.parts.push(...this.mosaics, this.curves, this.histogram.chart, this.unit.chart, this.pad.code);
-  }
-
-  buildToolbar({ speeds, presets, seed }) {
-    const button = (name, title, action, ...children) =>
-      make("button", { class: `playground-${name}`, title, onclick: action }, ...children);
-    const choice = (name, label, options, action) => {
-      const select = make("select", { onchange: () => action(select.value) });
-      select.append(...options.map((option) => make("option", {}, option)));
-      return make("label", { class: `playground-${name}` }, `${label} `, select);
+    this.part("toolbar")?.remove();
+    this.part("pictures")?.remove();
+    this.el.insertAdjacentHTML("beforeend", page(this.clock.view, setup));
+    this.buildTiles(setup);
+    this.charts = {
+      curves: new Chart(this.part("curves"), drawCurves, 74),
+      histogram: new Chart(this.part("histogram"), drawBars),
+      counts: new Chart(this.part("unit-counts"), drawBars),
+      code: new Chart(this.part("drawn-code"), drawBars),
     };
-    const train = () => this.ask({ do: "train", on: !this.clock.trains });
-    this.trainButton = button("train", "Train or pause", train);
-    this.stepButton = button("step", "Take one training step", () => this.ask({ do: "step" }), "Step");
-    const back = "Start again from the first weights";
-    this.seed = numberField("Seed", 999, (number) => this.ask({ do: "reset", seed: number }));
-    this.seed.classList.add("playground-seed");
-    this.seed.refused = (words) => this.refuse(words);
-    this.seed.show(seed);
-    this.speed = choice("speed", "Speed", speeds, (speed) => this.ask({ do: "speed", speed }));
-    this.preset = choice("preset", "Preset", ["choose", ...presets], (preset) => {
-      this.preset.lastChild.value = "choose";
-      if (presets.includes(preset)) this.ask({ do: "preset", preset });
-    });
-    this.snapshotButton = button("snapshot", "Keep this state for comparison", () =>
-      this.ask({ do: "snapshot", on: !this.clock.frame.snapshot }),
-    );
-    this.toolbar.replaceChildren(
-      this.trainButton,
-      this.stepButton,
-      button("reset", back, () => this.ask({ do: "reset" }), "Reset"),
-      this.seed,
-      this.speed,
-      this.preset,
-      this.snapshotButton,
-    );
-  }
-
-  buildMosaics({ tiles, columns, shape, images }) {
+    const ask = (kind, more) => this.clock.ask({ do: kind, ...more });
+    const typed = (input, act) => input.reportValidity() && act(Number(input.value));
     const hands = {
-      describe: (unit) => this.describe(unit),
-      choose: (unit) => this.look(unit),
-      toggle: (unit) => this.toggle(unit),
-      point: (unit) => this.point(unit),
+      "click train": () => ask("train", { on: !this.clock.trains }),
+      "click step": () => ask("step"),
+      "click reset": () => ask("reset"),
+      "change seed": ({ target }) => typed(target, (seed) => ask("reset", { seed })),
+      "change speed": ({ target }) => ask("speed", { speed: target.value }),
+      "change preset": ({ target }) => {
+        ask("preset", { preset: target.value });
+        target.value = "choose";
+      },
+      "click snapshot": () => ask("snapshot", { on: !this.clock.frame.snapshot }),
+      "change common-scale": () => this.paintFeatures(),
+      "click all-on": () => ask("switch", { all: true }),
+      "change unit": ({ target }) => typed(target, (unit) => this.look(unit)),
+      "click switch": () => this.toggle(this.chosen),
+      "click take": () => typed(this.part("image").lastElementChild, (image) => this.take(image)),
+      "click clear": () => this.wipe({ clear: true }),
+      "pointerdown pad": (event) => this.putPen(event),
+      "pointermove pad": (event) => event.buttons && this.movePen(event),
+      "click drawn-code": (event) => this.look(this.charts.code.at(event, setup.units)),
+      "click histogram": (event) => this.chooseBar(this.charts.histogram.at(event, BINS)),
+      "keydown histogram": (event) => this.moveBar(event),
     };
-    const grid = { count: tiles, columns, shape, table: DIVERGING, ...hands };
-    this.features = new Mosaic({ label: "features", ...grid });
-    const old = new Mosaic({ label: "features of the snapshot", ...grid });
-    const words = make("div", { class: "playground-hint" });
-    const head = make("div", { class: "playground-head" }, make("b", {}, "Snapshot"));
-    const element = make("div", { class: "playground-old" }, head, old.element, words);
-    this.old = { features: old, element, words };
-    const row = (name, label, choose) => {
-      const mosaic = new Mosaic({
-        ...{ label, count: images, columns: images, shape, table: GRAY, choose },
-        describe: (image) => `${name} ${image}`,
-        point: (image) => this.pointAtImage(mosaic, image),
-      });
-      mosaic.element.classList.add(`playground-${name}s`);
+    for (const [key, act] of Object.entries(hands)) {
+      const [kind, name] = key.split(" ");
+      this.part(name).addEventListener(kind, act);
+    }
+    this.fit();
+  }
+
+  buildTiles({ tiles: count, columns, image_shape: shape, images }) {
+    const put = (name, kind, more) => new kind(this.part(name), { shape, columns: 1, count: 1, ...more });
+    const explain = (image) => {
+      this.open("reconstruction");
+      this.clock.ask({ do: "explain", image });
+    };
+    const row = (name, words, choose) => {
+      const point = (active) => mosaic.mark({ chosen: mosaic.chosen, active });
+      const describe = (image) => `${words} ${image}`;
+      const more = { count: images, columns: images, colors: GRAY, describe, choose, point };
+      const mosaic = put(name, Mosaic, more);
       return mosaic;
     };
-    const explain = (image) => {
-      this.ask({ do: "explain", image });
-      this.tabs.open("Reconstruction");
+    const units = { count, columns: Math.min(columns, count), ...this.handsOn((tile) => tile) };
+    this.tiles = {
+      features: put("features", Mosaic, units),
+      old_features: put("old-features", Mosaic, units),
+      originals: row("originals", "original", (image) => this.take(image)),
+      reconstructions: row("reconstructions", "reconstruction", explain),
+      old_reconstructions: row("old-reconstructions", "reconstruction before", explain),
+      unit_feature: put("unit-feature", Tiles, { colors: DIVERGING, scale: 3 }),
+      unit_images: put("unit-images", Tiles, { colors: GRAY, count: 9, columns: 3 }),
+      drawn: put("drawn", Tiles, { colors: GRAY, scale: 3 }),
+      drawn_reconstruction: put("drawn-reconstruction", Tiles, { colors: GRAY, scale: 3 }),
     };
-    this.originals = row("original", "originals; Enter takes one to the pad", (image) => {
-      this.pad.take(image);
-      this.tabs.open("Draw a digit");
-    });
-    this.images = row("reconstruction", "reconstructions; Enter explains one", explain);
-    this.old.images = row("old-reconstruction", "reconstructions of the snapshot", explain);
-    this.rows = [this.originals, this.images, this.old.images];
-    this.mosaics = [this.features, old, ...this.rows];
-    this.strip = make("div", { class: "playground-strip" });
-    ["originals", "reconstructions", "before"].forEach((name, i) => {
-      this.strip.append(make("span", { class: "playground-hint" }, name), this.rows[i].element);
-    });
+    [this.part("pad").height, this.part("pad").width] = shape;
+    this.wipe();
   }
 
-  featureColumn({ tiles }) {
-    const repaint = () => this.paintFeatures();
-    this.common = make("input", { type: "checkbox", onchange: repaint });
-    this.allOn = make("button", { class: "playground-all-on", onclick: () => this.ask({ do: "switch", all: true }) }, "Switch all on");
-    const scale = make("label", { class: "playground-common-scale" }, this.common, " one scale for all");
-    this.readout = make("div", { class: "playground-hint playground-readout" });
-    const head = make("div", { class: "playground-head" }, make("b", {}, `${tiles} features`), scale, this.allOn);
-    return make("div", { class: "playground-features" }, head, this.features.element, this.readout);
+  /** What can be done with tiles of which each is a unit. */
+  handsOn(unitOf) {
+    const point = (tile) => {
+      this.active = tile === null ? null : unitOf(tile);
+      this.mark();
+    };
+    const describe = (tile) => this.describe(unitOf(tile));
+    const [choose, toggle] = [this.look, this.toggle].map((act) => (tile) => act.call(this, unitOf(tile)));
+    return { colors: DIVERGING, point, describe, choose, toggle };
   }
 
   // What a hand does
 
+  /** Open a closer look: "unit", "reconstruction" or "drawing". */
+  open(name) {
+    this.el.querySelector(`[type="radio"][value="${name}"]`).checked = true;
+  }
+
   look(unit) {
-    this.ask({ do: "look", unit });
+    if (unit === null) return;
     this.chosen = unit;
-    this.tabs.open("Unit");
+    this.open("unit");
+    this.clock.ask({ do: "look", unit });
     this.mark();
   }
 
   toggle(unit) {
-    this.ask({ do: "switch", unit, on: this.clock.frame.off.includes(unit) });
+    this.clock.ask({ do: "switch", unit, on: this.clock.frame.off.includes(unit) });
   }
 
-  point(unit) {
-    this.active = unit;
+  chooseBar(bar) {
+    this.bar = bar === this.bar ? null : bar;
+    this.drawHistogram();
     this.mark();
   }
 
-  pointAtImage(row, image) {
-    row.marks.active = image;
-    row.draw();
+  /** The keys pass over empty bars, and start at the highest one. */
+  moveBar(event) {
+    const far = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
+    if (!far && event.key !== "Escape") return;
+    event.preventDefault();
+    if (!far) return this.chooseBar(null);
+    const { counts } = this.charts.histogram.data;
+    let bar = this.bar === null ? counts.indexOf(Math.max(...counts)) : this.bar + far;
+    while (counts[bar] === 0) bar += far;
+    if (bar in counts) this.chooseBar(bar);
   }
 
-  refuse(words) {
-    this.refused = words;
-    this.say();
-    this.refused = "";
+  take(image) {
+    this.open("drawing");
+    this.wipe({ image });
+  }
+
+  /** Empty the pad, and say what takes the place of what was drawn. */
+  wipe(instead) {
+    const pad = this.part("pad");
+    const pen = pad.getContext("2d", { willReadFrequently: true });
+    pen.fillRect(0, 0, pad.width, pad.height);
+    Object.assign(pen, { strokeStyle: "#fff", lineCap: "round", lineWidth: 0.08 * pad.height });
+    if (instead) this.clock.ask({ do: "draw", ...instead });
+  }
+
+  putPen(event) {
+    event.preventDefault();
+    event.target.setPointerCapture(event.pointerId);
+    this.pen = null;
+    this.movePen(event);
+  }
+
+  /** A soft line from where the pen was to where it is. */
+  movePen(event) {
+    const { target: pad } = event;
+    const box = pad.getBoundingClientRect();
+    const x = ((event.clientX - box.left) / box.width) * pad.width;
+    const y = ((event.clientY - box.top) / box.height) * pad.height;
+    const pen = pad.getContext("2d");
+    pen.beginPath();
+    pen.moveTo(...(this.pen ?? [x, y]));
+    pen.lineTo(x, y);
+    pen.stroke();
+    this.pen = [x, y];
+    const { data } = pen.getImageData(0, 0, pad.width, pad.height);
+    this.clock.ask({ do: "draw" }, [data.filter((_, i) => i % 4 === 0)]);
   }
 
   // What is shown
 
+  receive() {
+    const { setup } = this.clock.frame;
+    if (!setup) return;
+    if (JSON.stringify(setup) !== JSON.stringify(this.setup)) this.build(setup);
+    this.say();
+    this.drawing ??= requestAnimationFrame(() => {
+      this.drawing = undefined;
+      this.draw();
+    });
+  }
+
   draw() {
     const { frame, arrays } = this.clock;
     if (!this.clock.asks("look")) this.chosen = frame.unit?.number ?? null;
-    this.old.element.hidden = !frame.snapshot;
-    for (const element of [this.strip.children[4], this.strip.children[5]]) {
-      element.hidden = !frame.snapshot;
-    }
-    this.old.words.textContent = frame.snapshot?.words ?? "";
+    const shown = ["originals", "reconstructions"];
+    if (frame.snapshot) shown.push("old_reconstructions");
+    if (frame.unit) shown.push("unit_feature", "unit_images");
+    if (frame.drawn) shown.push("drawn", "drawn_reconstruction");
+    for (const name of shown) if (arrays[name]) this.tiles[name].paint(arrays[name]);
+    for (const part of this.el.querySelectorAll(".playground-before")) part.hidden = !frame.snapshot;
+    this.part("old-words").textContent = frame.snapshot?.words ?? "";
+    this.part("all-on").hidden = !frame.off.length;
     if (arrays.features) this.paintFeatures();
-    if (arrays.originals) this.originals.paint(arrays.originals);
-    if (arrays.reconstructions) {
-      this.images.marks.chosen = frame.explained?.image;
-      this.images.paint(arrays.reconstructions);
-    }
-    if (frame.snapshot) this.old.images.paint(arrays.old_reconstructions);
-    this.allOn.hidden = !frame.off.length;
-    this.drawCharts(frame, arrays);
-    this.unit.show(frame, arrays);
-    this.explain.show(frame, arrays);
-    this.pad.show(frame, arrays);
+    if (arrays.curve_steps) this.drawCurves();
+    if (arrays.values) this.drawHistogram();
+    this.drawUnit();
+    this.drawExplained();
+    this.drawCode();
     this.mark();
-  }
-
-  drawCharts({ marks, histogram }, arrays) {
-    if (!arrays.curve_steps) return;
-    const { terms } = this.setup;
-    const curves = {};
-    for (const key of Object.keys(terms)) {
-      if (arrays[`curve_${key}`]) curves[key] = [...arrays[`curve_${key}`]];
-    }
-    this.curves.show({ steps: [...arrays.curve_steps], curves, terms, marks }, "The terms of the loss over the training steps, on a log axis");
-    this.counted.textContent = `${histogram.label[0].toUpperCase()}${histogram.label.slice(1)}`;
-    this.histogram.show({ ...histogram, values: arrays.values });
   }
 
   /** Features, of now and of the snapshot, each by its own maximum or all by the largest. */
   paintFeatures() {
     const { frame, arrays } = this.clock;
-    const { scales, old_scales: oldScales } = arrays;
-    const all = frame.snapshot ? [...scales, ...oldScales] : scales;
-    const most = Math.max(...all, 1e-12);
-    const factors = (each) => (this.common.checked ? each.map((scale) => scale / most) : undefined);
-    this.features.paint(arrays.features, factors(scales));
-    if (frame.snapshot) this.old.features.paint(arrays.old_features, factors(oldScales));
+    const old = frame.snapshot ? arrays.old_scales : [];
+    const most = Math.max(...arrays.scales, ...old, 1e-12);
+    const factors = (scales) => this.part("common-scale").checked && scales.map((one) => one / most);
+    this.tiles.features.paint(arrays.features, factors(arrays.scales));
+    if (frame.snapshot) this.tiles.old_features.paint(arrays.old_features, factors(old));
   }
 
-  /** Which units are chosen, pointed at, dead, off or counted by the chosen bar. */
+  /** Mark the units that are chosen, pointed at, dead, off, or counted by the chosen bar. */
   mark() {
     const { frame, arrays } = this.clock;
-    const { chosen, active, histogram } = this;
-    const off = new Set(frame.off);
-    const common = { chosen, active, off: (unit) => off.has(unit) };
-    const ofUnits = frame.histogram?.of === "units" && histogram.data;
-    this.features.marks = {
-      ...common,
-      dead: (unit) => arrays.dead?.[unit],
-      highlighted: (unit) => ofUnits && histogram.holds(unit),
-    };
-    this.old.features.marks = { ...common, dead: (unit) => arrays.old_dead?.[unit] };
-    this.features.draw();
-    if (frame.snapshot) this.old.features.draw();
-    const words = active == null ? "× dead unit. Click a feature to look closer; x switches it off." : this.describe(active);
-    this.readout.textContent = words[0].toUpperCase() + words.slice(1);
+    const { chosen, active, bar, tiles } = this;
+    const barHolds = (unit) => bar !== null && this.bin(arrays.values[unit]) === bar;
+    const counted = frame.histogram.of === "units" ? barHolds : () => false;
+    const common = { chosen, active, counted, off: (unit) => frame.off.includes(unit) };
+    tiles.features.mark({ ...common, dead: (unit) => arrays.dead?.[unit] });
+    if (frame.snapshot) tiles.old_features.mark({ ...common, dead: (unit) => arrays.old_dead[unit] });
+    const { active: image } = tiles.reconstructions;
+    tiles.reconstructions.mark({ active: image, chosen: frame.explained?.image ?? null });
+    const units = frame.explained?.units ?? [];
+    const place = (unit) => (units.includes(unit) ? units.indexOf(unit) : null);
+    const off = (tile) => common.off(units[tile]);
+    tiles.parts?.mark({ active: place(active), chosen: place(chosen), off });
+    const hint = "× dead unit. Click one to look closer; x switches it off.";
+    this.part("readout").textContent = active === null ? hint : this.describe(active);
   }
 
   describe(unit) {
     const { frame, arrays } = this.clock;
-    const facts = [`unit ${unit}`];
-    if (arrays.means) facts.push(`mean activation ${rounded(arrays.means[unit])}`);
-    if (arrays.dead?.[unit]) facts.push("dead");
-    if (frame.off.includes(unit)) facts.push("switched off");
-    return facts.join(", ");
+    const mean = arrays.means?.[unit] ?? null;
+    return `Unit ${unit}${mean === null ? "" : `, mean activation ${short(mean)}`}` +
+      `${arrays.dead?.[unit] ? ", dead" : ""}${frame.off.includes(unit) ? ", switched off" : ""}`;
   }
 
-  /** Say how it stands, and what can be pressed. */
+  drawCurves() {
+    const { frame: { marks }, arrays } = this.clock;
+    const { terms } = this.setup;
+    const keys = Object.keys(terms).filter((key) => arrays[`curve_${key}`]?.length);
+    const curves = Object.fromEntries(keys.map((key) => [key, arrays[`curve_${key}`]]));
+    const words = "The terms of the loss over the training steps, on a log axis";
+    this.charts.curves.show({ steps: arrays.curve_steps, curves, terms, marks }, words);
+  }
+
+  /** The bar of the histogram that counts a value. */
+  bin(value) {
+    const share = value / this.clock.frame.histogram.upper;
+    return Math.min(Math.max(Math.floor(share * BINS), 0), BINS - 1);
+  }
+
+  drawHistogram() {
+    const { frame: { histogram }, arrays } = this.clock;
+    const { label, counted, upper, target, of } = histogram;
+    const counts = new Array(BINS).fill(0);
+    for (const value of arrays.values) counts[this.bin(value)] += 1;
+    const { bar, charts: { histogram: { svg } } } = this;
+    this.charts.histogram.show({ counts, upper, target, label, chosen: bar }, `Histogram: ${label}`);
+    const [from, to] = [bar, bar + 1].map((edge) => short((edge * upper) / BINS));
+    const words = bar === null ? "Choose a bar to see what it counts."
+      : `${from} to ${to}: ${counts[bar]} ${counted}${of === "units" ? ", framed at the left" : ""}`;
+    this.part("bar").textContent = words;
+    this.part("counted").textContent = label[0].toUpperCase() + label.slice(1);
+    svg.setAttribute("aria-valuenow", bar === null ? 0 : bar + 1);
+    svg.setAttribute("aria-valuetext", words);
+  }
+
+  drawUnit() {
+    const { frame: { unit, off, hyperparameters: { rho } }, arrays } = this.clock;
+    this.part("look-unit").dataset.unit = unit ? unit.number : "";
+    for (const name of ["switch", "unit-feature", "unit-images", "unit-counts"]) {
+      this.part(name).toggleAttribute("hidden", !unit);
+    }
+    this.part("unit-words").textContent = UNCHOSEN;
+    if (!unit) return;
+    this.put("unit", unit.number);
+    const isOff = off.includes(unit.number);
+    const against = rho === undefined ? "" : ` against ρ ${rho}`;
+    const [most, least] = [unit.strongest[0], unit.strongest.at(-1)].map((a) => a.toFixed(2));
+    this.part("unit-words").textContent =
+      `Mean activation ${unit.mean.toFixed(3)}${against}. The nine images that excite it most: ` +
+      `${most} to ${least}.${unit.dead ? " Dead." : ""}${isOff ? " Switched off." : ""}`;
+    this.part("switch").textContent = isOff ? "Switch on" : "Switch off";
+    const counts = [...arrays.unit_counts];
+    const label = "activation (log)";
+    this.charts.counts.show({ counts, upper: unit.upper || 1, log: true, label }, "Its activations");
+  }
+
+  drawExplained() {
+    const { frame: { explained }, arrays } = this.clock;
+    const { image, units = [] } = explained ?? {};
+    const words = units.length
+      ? `Image ${image} is drawn mostly by these units; below each, its activation.`
+      : `No unit is active in image ${image}.`;
+    this.part("explained").textContent = explained ? words
+      : "Click a reconstruction to see which units draw it.";
+    const parts = this.part("parts");
+    parts.hidden = !units.length;
+    if (parts.hidden) return;
+    if (this.tiles.parts?.count !== units.length) {
+      const host = parts.cloneNode(); // without what listened to it
+      parts.replaceWith(host);
+      const at = (tile) => this.clock.frame.explained.units[tile];
+      const caption = (tile) => `${at(tile)}: ${this.clock.frame.explained.activations[tile].toFixed(2)}`;
+      const how = { count: units.length, columns: units.length, shape: this.setup.image_shape, scale: 2 };
+      this.tiles.parts = new Mosaic(host, { ...how, ...this.handsOn(at), caption });
+    }
+    this.tiles.parts.paint(arrays.explain_features);
+  }
+
+  drawCode() {
+    const { frame: { drawn }, arrays: { drawn_code: code } } = this.clock;
+    for (const part of this.part("look-drawing").querySelectorAll("figure, svg")) {
+      part.toggleAttribute("hidden", !drawn);
+    }
+    if (!drawn) return;
+    const strongest = [...code.keys()].sort((a, b) => code[b] - code[a]).slice(0, 3);
+    const words = `Its code; the strongest units are ${strongest.join(", ")}`;
+    this.charts.code.show({ counts: [...code], upper: code.length }, words);
+  }
+
+  /** Show a number, unless somebody is typing one. */
+  put(name, value) {
+    const input = this.part(name).lastElementChild;
+    if (document.activeElement !== input) input.value = value;
+  }
+
+  /** Say how it stands. */
   say() {
-    const { frame, waiting, broken, trains } = this.clock;
-    this.toolbar.classList.toggle("gone", !!broken);
-    for (const part of this.el.querySelectorAll("button, input, select")) part.disabled = !!broken;
-    if (!frame?.setup) {
-      this.status.textContent = waiting || "Starting.";
+    const { frame, waiting, ended, note, trains } = this.clock;
+    const status = this.part("status");
+    if (!this.setup) {
+      status.textContent = this.words = waiting || "Starting.";
       return;
     }
-    const { figures, hyperparameters, validation_images: count = this.setup.validation_images } = frame;
-    const state = broken ? "gone" : waiting && waiting !== this.clock.note ? "waiting" : frame.state;
-    for (const [name, value] of Object.entries({ state, ...figures, ...hyperparameters })) {
-      this.status.setAttribute(`data-${name.replaceAll("_", "-")}`, value);
+    const state = ended ? "gone" : waiting && !note ? "waiting" : frame.state;
+    const facts = { state, ...frame.figures, ...frame.hyperparameters };
+    for (const [name, value] of Object.entries(facts)) {
+      status.setAttribute(`data-${name.replaceAll("_", "-")}`, value);
     }
-    const note = this.refused || waiting || frame.note || (trains ? "Training." : "");
-    const small = make("small", {}, `on ${thousands(count)} validation images`);
-    this.words = `${frame.words.replace(/\.?$/, ".")} ${note}`;
-    this.status.replaceChildren(`${frame.words.replace(/\.?$/, ".")} `, make("b", {}, note), " ", small);
-    const kind = trains ? "Pause" : "Train";
-    if (this.trainButton.dataset.does !== kind) {
-      this.trainButton.dataset.does = kind;
-      this.trainButton.innerHTML = `${ICONS[kind]} ${kind}`;
-    }
-    const unable = !!broken || frame.state === "broken";
-    this.stepButton.disabled = unable;
-    this.trainButton.disabled = unable && (!!broken || !trains);
-    this.snapshotButton.textContent = frame.snapshot ? "Forget snapshot" : "Snapshot";
-    this.snapshotButton.setAttribute("aria-pressed", !!frame.snapshot);
-    this.seed.show(frame.seed);
-    if (!this.clock.asks("speed")) this.speed.lastChild.value = frame.speed;
+    const figures = frame.words.replace(/\.?$/, ". ");
+    const wish = trains ? "Training." : "Pausing.";
+    const remark = waiting || (trains === frame.playing && frame.note) || wish;
+    this.words = figures + remark;
+    status.innerHTML = `${escaped(figures)}<b>${escaped(remark)}</b>
+      <small>on ${thousands(this.setup.validation_images)} validation images</small>`;
+    this.showButtons();
+  }
+
+  /** What can be pressed, and what that would do. */
+  showButtons() {
+    const { frame, ended, trains } = this.clock;
+    for (const part of this.el.querySelectorAll("button, input, select")) part.disabled = !!ended;
+    const train = this.part("train");
+    const does = trains ? "pause" : "train";
+    if (train.dataset.does !== does) train.innerHTML = trains ? PAUSE : TRAIN;
+    train.dataset.does = does;
+    const broken = frame.state === "broken";
+    this.part("step").disabled ||= broken;
+    train.disabled ||= broken && !trains;
+    this.part("snapshot").textContent = frame.snapshot ? "Forget snapshot" : "Snapshot";
+    this.part("snapshot").setAttribute("aria-pressed", !!frame.snapshot);
+    this.put("seed", frame.seed);
+    if (!this.clock.asks("speed")) this.part("speed").lastElementChild.value = frame.speed;
   }
 
   /** Tell a screen reader how it stands, politely and now and then. */
   speak() {
-    const words = this.words ?? this.status.textContent;
-    if (words === this.spoken.textContent || performance.now() - (this.spokenAt ?? -SPOKEN) < SPOKEN) {
-      return;
-    }
-    this.spokenAt = performance.now();
-    this.spoken.textContent = words;
+    const heard = this.part("heard");
+    if (heard.textContent !== this.words) heard.textContent = this.words;
+  }
+}
+// --- Without an engine ------------------------------------------------------------------------
+
+/** Say hello, which hides what stands in the page for want of a view; nobody need answer. */
+function hello(model) {
+  try {
+    model.send({ v: VERSION, view: Math.random().toString(36).slice(2), n: 1, do: "hello" });
+  } catch {
+    // nobody is there to hear it
   }
 }
 
-const icon = (path) => `<svg viewBox="0 0 10 10" aria-hidden="true"><path d="${path}"/></svg>`;
-const ICONS = { Train: icon("M1 0L10 5L1 10Z"), Pause: icon("M1 0H4V10H1ZM6 0H9V10H6Z") };
+/** The explorer of the sweep: all its models are here from the start, as traits. */
+class Explorer {
+  constructor(model, el) {
+    Object.assign(this, { model, el });
+    el.innerHTML = `<div class="explorer-status" role="status"></div><div class="explorer-row">
+      <div><img class="explorer-features" alt=""><img class="explorer-reconstructions" alt=""></div>
+      <svg class="playground-chart" height="300" role="img"></svg></div>`;
+    this.scatter = new Chart(el.querySelector("svg"), drawPoints);
+    this.show = () => this.draw();
+    this.names = ["place0", "place1", "place2"].map((name) => `change:${name}`);
+    for (const name of this.names) model.on(name, this.show);
+    hello(model);
+    this.draw();
+  }
+
+  draw() {
+    const { model, el } = this;
+    const places = model.get("places");
+    const count = (Object.keys(places)[0] ?? "").split(",").length;
+    const chosen = places[[0, 1, 2].slice(0, count).map((i) => model.get(`place${i}`)).join()];
+    const status = el.querySelector(".explorer-status");
+    const models = model.get("models");
+    const { setting, words, note } = models[chosen] ?? {
+      setting: "", words: "This pair was not trained.", note: "" };
+    status.dataset.setting = setting;
+    status.innerHTML = `${escaped(words)}<br><small>${escaped(note)}</small>`;
+    const { x: label, y: upward } = model.get("labels");
+    const points = models.map(({ x, y }) => [x, y]);
+    this.scatter.show({ points, chosen, label, upward }, `${upward} against ${label}: ${words}`);
+    if (chosen === undefined) return; // the last pictures stay
+    for (const kind of ["features", "reconstructions"]) {
+      const picture = el.querySelector(`.explorer-${kind}`);
+      URL.revokeObjectURL(picture.src);
+      const png = new Blob([model.get(kind)[chosen]], { type: "image/png" });
+      Object.assign(picture, { src: URL.createObjectURL(png), alt: `${kind} of ${setting}` });
+    }
+  }
+
+  close() {
+    for (const name of this.names) this.model.off(name, this.show);
+    this.scatter.close();
+    this.el.replaceChildren();
+  }
+}
+
+/** A sentence while the kernel has not begun to work on what controls beside it show. */
+class Waiting {
+  constructor(model, el) {
+    Object.assign(this, { model, el });
+    el.innerHTML = '<div class="course-waiting" role="status"></div>';
+    const differs = () => model.get("done").some((place, i) => place !== model.get(`place${i}`));
+    const say = () => (el.firstChild.textContent = differs() ? BUSY : "");
+    this.look = () => {
+      clearTimeout(this.timer);
+      if (differs()) this.timer = setTimeout(say, 400);
+      else say();
+    };
+    this.names = ["place0", "place1", "place2", "done"].map((name) => `change:${name}`);
+    for (const name of this.names) model.on(name, this.look);
+    hello(model);
+    this.look();
+  }
+
+  close() {
+    clearTimeout(this.timer);
+    for (const name of this.names) this.model.off(name, this.look);
+    this.el.replaceChildren();
+  }
+}
+
+const KINDS = { playground: Playground, explorer: Explorer, waiting: Waiting };
 
 export default {
   /** @param {{model: object, el: HTMLElement}} options as anywidget gives them. */
   render({ model, el }) {
-    el.classList.add("course-view");
-    el.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab's keys: x cuts a cell
-    const view = new Playground(model, el);
+    const kind = model.get("kind");
+    el.classList.add("course-view", `course-view-${kind}`);
+    el.setAttribute("data-lm-suppress-shortcuts", "true"); // of JupyterLab, where x cuts a cell
+    const view = new KINDS[kind](model, el);
     return () => view.close();
   },
 };

@@ -25,6 +25,11 @@ STYLE = """<style>
 .course-panel :focus-visible { outline: 2px solid #0072B2; outline-offset: 2px; }
 </style>"""
 
+NO_VIEW = (
+    "What belongs here cannot be shown, for this page lacks the front end of anywidget: <code>pip "
+    "install anywidget</code>, and load the page again. Without it,"
+)
+
 _shown_by = weakref.WeakValueDictionary()  # id of a notebook's cell → the panel that it shows
 
 
@@ -77,7 +82,7 @@ class View(anywidget.AnyWidget):
         for kind in ("js", "css")
     )
     kind = traitlets.Unicode().tag(sync=True)
-    first = traitlets.Dict(None, allow_none=True).tag(sync=True)
+    first = traitlets.Dict(default_value=None, allow_none=True).tag(sync=True)
     place0, place1, place2 = (traitlets.Int().tag(sync=True) for _ in range(3))
     done, models, features, reconstructions = (traitlets.List().tag(sync=True) for _ in range(4))
     places, labels = (traitlets.Dict().tag(sync=True) for _ in range(2))
@@ -102,11 +107,11 @@ class View(anywidget.AnyWidget):
         """This, and what stands there until it is seen, or for ever where it cannot be shown.
 
         Args:
-            words: a sentence, HTML.
+            words: what can be done without it, HTML.
             pictures: PNG bytes.
         """
         images = [pixels("course-still", value=picture) for picture in pictures]
-        instead = widgets.VBox([widgets.HTML(f"<p>{words}</p>"), *images])
+        instead = widgets.VBox([widgets.HTML(f"<p>{NO_VIEW} {words}</p>"), *images])
         # In browsers that do not know :has, the first message does what the style sheet cannot.
         self.on_msg(lambda *_: instead.layout.set_trait("display", "none"))
         return self, instead.add_class("course-else")

@@ -16,14 +16,12 @@ from keras import ops
 
 from .. import measures
 from ..arrays import as_tensor
-from ..model import ACTIVATIONS_BETWEEN_0_AND_1, sse
+from ..model import sse
 from ..vocabulary import HYPERPARAMETERS
 
 SLICE = 64  # steps that one call of the compiled function takes at most
 SHOWN = 1000  # validation images that every figure is made of
 PICTURED = 14  # of these that are shown with their reconstructions
-DRAWING = 8  # units at most that are said to draw a reconstruction
-BINS = 40  # of the histogram of a unit's activations
 POINTS = 300  # of a curve that are kept
 
 
@@ -35,26 +33,6 @@ class Histogram(NamedTuple):
     label: str
     counted: str  # what has such a value
     target: float | None = None  # the value that a penalty pushes to
-
-
-class Unit(NamedTuple):
-    """A closer look at a hidden unit."""
-
-    mean: float
-    upper: float  # the largest activation that is counted; the smallest is 0
-    counts: np.ndarray  # of activations over the validation images, from 0 to upper
-    dead: bool
-    feature: np.ndarray  # (pixels,)
-    images: np.ndarray  # the nine that excite it most, (9, pixels)
-    activations: np.ndarray  # in these
-
-
-class Drawn(NamedTuple):
-    """An image of one's own, and what the model makes of it."""
-
-    image: np.ndarray
-    code: np.ndarray
-    reconstruction: np.ndarray
 
 
 class LiveTraining:
@@ -80,10 +58,12 @@ class LiveTraining:
         code: of these images when they were last measured, (images, units).
         terms: the loss term by term then: name → value.
         dead: units that none of these images made active, (units,) of booleans.
-        off: units that count as 0 in `pictured_code`, `reconstructions` and `drawn`; training and
-            all figures go on with them.
-        reconstructions: of the first images shown, (PICTURED, pixels).
-        drawing: an image, (pixels,), that `drawn` is about, or None.
+        threshold: above which an activation counts as active: see measures.active_above.
+        drawing: an image of one's own, (pixels,), which the model sees besides.
+        off: numbers of units that count as 0 in the two below; training and figures go on with
+            them.
+        pictured_code, reconstructions: of the first images shown and, in the last row, of the
+            drawing: (PICTURED + 1, units) and (PICTURED + 1, pixels).
 
     Raises:
         ValueError: the model has no encoder that could be found, or reads other images.
@@ -113,7 +93,8 @@ class LiveTraining:
         self._start = [(v, v.numpy()) for v in self.model.weights if id(v) not in chosen]
         self._set_start = start or (lambda model, images: None)
         self._order_of = None
-        self.off, self.drawing = frozenset(), None
+        self.threshold = measures.active_above(self.model)[0]
+        self.off, self.drawing = frozenset(), np.zeros_like(self.shown[0])
         self.seed = seed
         self.reset()
         self.measure()
@@ -225,19 +206,16 @@ class LiveTraining:
         """
         # Compiled it takes a third of the time, but the first picture shall not wait for that.
         look = self._look if self.times_compiled else self._look_at_shown
-        on = np.ones(self.features.shape[1], np.float32)
+        on = np.ones(self._encoder.kernel.shape[1], np.float32)
         on[list(self.off)] = 0
-        drawing = np.zeros_like(self.shown[0]) if self.drawing is None else self.drawing
-        code, drawn_code, reconstructions, terms = look(tf.constant(on), tf.constant(drawing[None]))
-        self.code, reconstructions = code.numpy(), reconstructions.numpy()
+        *arrays, terms = look(tf.constant(on), tf.constant(self.drawing[None]))
+        self.code, self.pictured_code, self.reconstructions = (array.numpy() for array in arrays)
         self.terms = {name: float(value) for name, value in terms.items()}
         if not math.isfinite(sum(self.terms.values())):
             raise FloatingPointError(
                 "The loss is no longer a finite number: lower the learning rate or the penalty's "
                 "strength, then press Reset."
             )
-        self.pictured_code, self.reconstructions = self.code[:PICTURED] * on, reconstructions[:-1]
-        self.drawn = Drawn(drawing, drawn_code.numpy()[0], reconstructions[-1])
         self.dead = measures.dead_units(self.code, self.model)
         if self.history and self.history[-1][0] == self.step:
             self.history.pop()
@@ -261,70 +239,14 @@ class LiveTraining:
             drawing: an image of one's own, (1, pixels).
 
         Returns:
-            code; that of the drawing; the first reconstructions and, last, the drawing's; the loss
-            term by term.
+            code, pictured code and reconstructions: see there; and the loss term by term.
         """
         code, reconstructions = self._encode(self._shown), self.model(self._shown)
         terms = {"sse": ops.mean(sse(self._shown, reconstructions))}
         for penalty in getattr(self.model, "penalties", ()):
             terms[penalty.term.name] = sum(penalty.losses)
-        drawn_code = self._encode(drawing) * on
-        pictured = self._decode(ops.concatenate([code[:PICTURED] * on, drawn_code]))
-        return code, drawn_code, pictured, terms
-
-    def unit(self, number):
-        """A closer look at a hidden unit, a number from 0, as a Unit."""
-        self._check("unit", number, self.code.shape[1])
-        code = self.code[:, number]
-        upper = 1.0 if self._between_0_and_1 else float(code.max()) or 1.0
-        strongest = np.argsort(-code, kind="stable")[:9]
-        return Unit(
-            mean=float(code.mean()),
-            upper=upper,
-            counts=np.histogram(code, BINS, (0, upper))[0],
-            dead=bool(self.dead[number]),
-            feature=self.features[:, number],
-            images=self.shown[strongest],
-            activations=code[strongest],
-        )
-
-    def explain(self, image):
-        """Which units draw a reconstruction most: by activation times length of their row of W2.
-
-        Args:
-            image: which of `reconstructions`, from 0.
-
-        Returns:
-            numbers of units, the strongest first, (n,); their activations, (n,); and what each
-            draws, (n, pixels).
-
-        Raises:
-            ValueError: there is no such image, or no layer "decoder" whose rows are pictures.
-        """
-        self._check("image", image, len(self.reconstructions))
-        names = [layer.name for layer in self.model.layers]
-        decoder = self.model.get_layer("decoder") if "decoder" in names else None
-        rows = np.asarray(getattr(decoder, "kernel", None))
-        if rows.shape != self.features.T.shape:
-            raise ValueError(
-                "Which units draw an image is read off the weights of a Dense layer that is named "
-                '"decoder" and stands behind the code; this model has none.'
-            )
-        code = self.pictured_code[image]
-        share = np.abs(code) * np.linalg.norm(rows, axis=1)
-        units = np.argsort(-share, kind="stable")[:DRAWING]
-        units = units[share[units] > 0]
-        return units, code[units], rows[units]
-
-    def switch(self, unit, on):
-        """Have a unit count as 0 in what is shown from the next measurement on, or count again."""
-        self._check("unit", unit, self.code.shape[1])
-        self.off = self.off - {unit} if on else self.off | {unit}
-
-    @staticmethod
-    def _check(what, number, count):
-        if not isinstance(number, int) or not 0 <= number < count:
-            raise ValueError(f"There is no {what} {number}, only 0 to {count - 1}.")
+        pictured = ops.concatenate([code[:PICTURED], self._encode(drawing)]) * on
+        return code, pictured, self._decode(pictured), terms
 
     @property
     def rho_hat(self):
@@ -337,14 +259,9 @@ class LiveTraining:
         return measures.active_units(self.code, self.model)
 
     @property
-    def _between_0_and_1(self):
-        activation = keras.activations.serialize(self._encoder.activation)
-        return activation in ACTIVATIONS_BETWEEN_0_AND_1
-
-    @property
     def histogram(self):
         """The mean activations where they lie between 0 and 1; elsewhere the active units."""
-        if self._between_0_and_1:
+        if self.threshold:
             target = self.hyperparameters.get("rho")
             return Histogram(self.rho_hat, 1, "mean activation ρ̂", "hidden units", target)
         units = self.code.shape[1]
@@ -366,8 +283,8 @@ class LiveTraining:
         """Whatever happens inside is undone afterwards: weights, curves, hyperparameters."""
         variables = [*self.model.variables, *self.model.optimizer.variables]
         values = [variable.numpy() for variable in variables]
-        names = "seed", "step", "history", "marks", "code", "terms", "dead", "off"
-        names += "pictured_code", "reconstructions", "drawing", "drawn"
+        names = "seed", "step", "history", "marks", "off", "terms", "dead"
+        names += "code", "pictured_code", "reconstructions"
         before = {name: copy.copy(getattr(self, name)) for name in names}
         try:
             yield self

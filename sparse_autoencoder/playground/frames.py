@@ -4,13 +4,14 @@ import math
 
 import numpy as np
 
-from .. import measures
 from ..vocabulary import HYPERPARAMETERS, TERMS, value_in_words
 from .digit import centred
 from .engine import PICTURED
 
 TILES = 196  # features that are shown
 COLUMNS = 14  # of features, and of images
+DRAWING = 8  # units, at most, that are said to draw a reconstruction
+BINS = 40  # of the histogram of a unit's activations
 
 
 class Frames:
@@ -19,13 +20,13 @@ class Frames:
     Args:
         training: an engine.LiveTraining.
         image_shape: height and width of an image.
-        grids: key of a hyperparameter → the values that its slider offers.
+        sliders: keys of the hyperparameters that a reader changes.
 
     Raises:
         ValueError: images of another shape.
     """
 
-    def __init__(self, training, image_shape, grids):
+    def __init__(self, training, image_shape, sliders):
         pixels = training.shown.shape[1]
         if len(image_shape) != 2 or math.prod(image_shape) != pixels:
             shape = "×".join(map(str, image_shape))
@@ -33,31 +34,31 @@ class Frames:
                 f"The playground draws gray images, but these are {shape} and have {pixels} "
                 "numbers each: give it one number for each pixel, and their (height, width)."
             )
-        self.training, self.image_shape, self.grids = training, tuple(image_shape), grids
+        self.training, self.image_shape, self.sliders = training, tuple(image_shape), sliders
         self._unit = self._image = self._snapshot = None
+        self._draws = False
 
     # What a reader chooses to see
 
     def look(self, unit):
         """Look closer at this unit from now on, or at none."""
-        if unit is not None:
-            self.training.unit(unit)  # refuses what there is not
+        self._check("unit", unit, self.training.code.shape[1])
         self._unit = unit
 
-    def switch(self, unit, on, all=False):
+    def switch(self, unit=None, on=True, all=False):
         """Have a unit count in what is shown, or not; or all."""
-        if all:
-            self.training.off = frozenset()
-        else:
-            self.training.switch(unit, on)
+        self._check("unit", unit, self.training.code.shape[1])
+        off = self.training.off
+        self.training.off = frozenset() if all else off - {unit} if on else off | {unit}
 
     def explain(self, image):
         """Say which units draw this reconstruction from now on, or of none."""
+        self._check("image", image, PICTURED)
         if image is not None:
-            self.training.explain(image)
+            self._rows_of_w2()  # refuses a model that has none
         self._image = image
 
-    def draw(self, pixels=None, image=None, clear=False):
+    def draw(self, pixels=b"", image=None, clear=False):
         """Have the model see an image of one's own.
 
         Args:
@@ -65,20 +66,18 @@ class Frames:
             image: number of one of the images shown, instead.
             clear: see none any more.
         """
+        self._check("image", image, PICTURED)
+        count = math.prod(self.image_shape)
         if clear:
-            self.training.drawing = None
+            drawing = np.zeros(count, np.float32)
         elif image is not None:
-            if image not in range(PICTURED):
-                raise ValueError(f"There is no image {image}, only 0 to {PICTURED - 1}.")
-            self.training.drawing = self.training.shown[image]
+            drawing = self.training.shown[image]
+        elif len(pixels) == count:
+            drawn = np.frombuffer(pixels, np.uint8).reshape(self.image_shape)
+            drawing = centred(drawn / 255).ravel()
         else:
-            drawn = np.frombuffer(pixels or b"", np.uint8)
-            if drawn.size != math.prod(self.image_shape):
-                raise ValueError(
-                    f"A drawing of {drawn.size} bytes came, but an image has "
-                    f"{math.prod(self.image_shape)} pixels."
-                )
-            self.training.drawing = centred(drawn.reshape(self.image_shape) / 255).ravel()
+            raise ValueError(f"the drawing has {len(pixels)} bytes, but an image {count} pixels.")
+        self.training.drawing, self._draws = drawing, not clear
 
     def snapshot(self, on):
         """Keep what is shown, or forget it."""
@@ -87,35 +86,31 @@ class Frames:
             kept = {f"old_{name}": array for name, array in self._pictures().items()}
             self._snapshot = {"words": self._caption()}, kept
 
+    @staticmethod
+    def _check(what, number, count):
+        if number is not None and not (isinstance(number, int) and 0 <= number < count):
+            raise ValueError(f"there is no {what} {number}, only 0 to {count - 1}.")
+
     # What they see
 
     def setup(self):
         """What does not change: content, and arrays by name."""
-        training, now = self.training, self.training.hyperparameters
-        pixels, units = training.features.shape
+        training = self.training
+        units = training.features.shape[1]
         content = {
             "image_shape": self.image_shape,
             "tiles": min(TILES, units),
             "units": units,
-            "images": len(training.reconstructions),
+            "images": len(training.reconstructions) - 1,
             "columns": COLUMNS,
             "terms": {
                 key: {"label": term.label, "color": term.color, "dashes": term.dashes}
                 for key, term in TERMS.items()
                 if key in training.terms
             },
-            "symbols": {key: HYPERPARAMETERS[key].symbol for key in now},
+            "symbols": {key: HYPERPARAMETERS[key].symbol for key in training.hyperparameters},
             "validation_images": len(training.shown),
-            "threshold": measures.active_above(training.model)[0],
-            "sliders": {
-                key: {
-                    "symbol": HYPERPARAMETERS[key].symbol,
-                    "label": HYPERPARAMETERS[key].label,
-                    "grid": [[value_in_words(value), value] for value in grid],
-                    "value": now[key],
-                }
-                for key, grid in self.grids.items()
-            },
+            "threshold": training.threshold,
         }
         return content, {"originals": gray(training.shown[:PICTURED])}
 
@@ -125,7 +120,8 @@ class Frames:
         Args:
             figures: what the training's measure returned.
         """
-        training, histogram = self.training, self.training.histogram
+        training, histogram = self.training, self.training.histogram._asdict()
+        values = histogram.pop("values")
         steps, terms = zip(*training.history, strict=True)
         content = {
             "words": training.in_words(figures) + self._off_in_words() + ".",
@@ -137,27 +133,27 @@ class Frames:
                 for step, name, value in training.marks
             ],
             "off": sorted(training.off),
-            "histogram": {
-                "label": histogram.label,
-                "counted": histogram.counted,
-                "upper": histogram.upper,
-                "target": histogram.target,
-                "of": "images" if histogram.counted == "images" else "units",
-            },
+            "histogram": histogram | {"of": "units" if training.threshold else "images"},
             "unit": None,
             "explained": None,
             "snapshot": self._snapshot and self._snapshot[0],
         }
         arrays = self._pictures() | {
             "means": np.float32(training.rho_hat[:TILES]),
-            "code": np.float32(training.pictured_code),
-            "values": np.float32(histogram.values),
+            "code": training.pictured_code[:-1],
+            "values": np.float32(values),
             "curve_steps": np.int32(steps),
         }
         for term in training.terms:
             arrays[f"curve_{term}"] = np.float32([now.get(term, 0) for now in terms])
-        for add in (self._add_unit, self._add_explanation, self._add_drawing):
-            add(content, arrays)
+        if self._unit is not None:
+            self._add_unit(content, arrays)
+        if self._image is not None:
+            self._add_explanation(content, arrays)
+        if self._draws:
+            arrays["drawn"] = gray(training.drawing)
+            arrays["drawn_reconstruction"] = gray(training.reconstructions[-1])
+            arrays["drawn_code"] = training.pictured_code[-1]
         return content, arrays
 
     def old(self):
@@ -170,40 +166,48 @@ class Frames:
             "features": features,
             "scales": scales,
             "dead": np.uint8(self.training.dead[:TILES]),
-            "reconstructions": gray(self.training.reconstructions),
+            "reconstructions": gray(self.training.reconstructions[:-1]),
         }
 
     def _add_unit(self, content, arrays):
-        if self._unit is None:
-            return
-        unit = self.training.unit(self._unit)
+        number, training = self._unit, self.training
+        code = training.code[:, number]
+        upper = 1.0 if training.threshold else float(code.max()) or 1.0
+        strongest = np.argsort(-code, kind="stable")[:9]
         content["unit"] = {
-            "number": self._unit,
-            "mean": unit.mean,
-            "upper": unit.upper,
-            "dead": unit.dead,
-            "strongest": unit.activations.tolist(),
+            "number": number,
+            "mean": float(code.mean()),
+            "upper": upper,
+            "dead": bool(training.dead[number]),
+            "strongest": code[strongest].tolist(),
         }
-        arrays["unit_feature"] = scaled(unit.feature[None])[0][0]
-        arrays["unit_counts"] = np.int32(unit.counts)
-        arrays["unit_images"] = gray(unit.images)
+        arrays["unit_feature"] = scaled(training.features[:, [number]].T)[0][0]
+        arrays["unit_counts"] = np.int32(np.histogram(code, BINS, (0, upper))[0])
+        arrays["unit_images"] = gray(training.shown[strongest])
 
     def _add_explanation(self, content, arrays):
-        if self._image is None:
-            return
-        units, activations, rows = self.training.explain(self._image)
+        """The units that draw an image most: by activation times length of their row of W2."""
+        rows, code = self._rows_of_w2(), self.training.pictured_code[self._image]
+        share = np.abs(code) * np.linalg.norm(rows, axis=1)
+        units = np.argsort(-share, kind="stable")[:DRAWING]
+        units = units[share[units] > 0]
         content["explained"] = {
             "image": self._image,
             "units": units.tolist(),
-            "activations": activations.tolist(),
+            "activations": code[units].tolist(),
         }
-        arrays["explain_features"] = scaled(rows)[0]
+        arrays["explain_features"] = scaled(rows[units])[0]
 
-    def _add_drawing(self, content, arrays):
-        if self.training.drawing is not None:
-            image, code, reconstruction = self.training.drawn
-            arrays["drawn"], arrays["drawn_reconstruction"] = gray(image), gray(reconstruction)
-            arrays["drawn_code"] = code
+    def _rows_of_w2(self):
+        """What each unit draws, (units, pixels)."""
+        decoder = {layer.name: layer for layer in self.training.model.layers}.get("decoder")
+        rows = np.asarray(getattr(decoder, "kernel", None))
+        if rows.shape != self.training.features.T.shape:
+            raise ValueError(
+                'which units draw an image is read off the weights of a Dense layer "decoder" '
+                "right behind the code, and this model has none."
+            )
+        return rows
 
     def _off_in_words(self):
         count = len(self.training.off)
@@ -214,7 +218,7 @@ class Frames:
     def _caption(self):
         """Of the snapshot: where it was taken, with which hyperparameters, and how it stood."""
         values, terms = self.training.hyperparameters, self.training.terms
-        chosen = [f"{HYPERPARAMETERS[k].symbol} {value_in_words(values[k])}" for k in self.grids]
+        chosen = [f"{HYPERPARAMETERS[k].symbol} {value_in_words(values[k])}" for k in self.sliders]
         stood = [f"{TERMS[key].label} {value:.2f}" for key, value in terms.items()]
         active = f"{self.training.active_units.mean():.1f} active units per image"
         return f"At step {self.training.step:,}: {', '.join(chosen)}; {', '.join(stood)}, {active}"

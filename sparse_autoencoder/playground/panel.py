@@ -21,11 +21,7 @@ from .session import Session
 from .still import still
 
 THIS_LESSON = "this lesson's settings"
-NO_VIEW = (
-    "This page cannot show the live view, for it lacks the front end of anywidget, which comes "
-    "with <code>pip install anywidget</code>; then load the page again. Without it, "
-    "<code>playground.train(steps=1000)</code> trains and <code>playground.still()</code> draws."
-)
+WITHOUT = "<code>playground.train(1000)</code> trains, and <code>playground.still()</code> draws."
 
 
 class Playground(Panel):
@@ -74,7 +70,7 @@ class Playground(Panel):
         }
         self.session = Session(
             self.training,
-            Frames(self.training, self.image_shape, grids),
+            Frames(self.training, self.image_shape, sliders),
             send=lambda content, buffers: self._view.send(content, buffers),
             move=self._move_sliders,
             presets=presets,
@@ -85,7 +81,7 @@ class Playground(Panel):
         self._view = View(kind="playground", first={"content": content, "buffers": buffers})
         self._view.on_msg(lambda _, content, buffers: self.session.answer(content, buffers))
         row = widgets.HBox(list(self._sliders.values()), layout=WRAP)
-        super().__init__([row, *self._view.or_else(NO_VIEW, *self._still_pngs())])
+        super().__init__([row, *self._view.or_else(WITHOUT, *self._still_pngs())])
         self.add_class("playground")
 
     @property
@@ -100,7 +96,6 @@ class Playground(Panel):
             the figures after them: see LiveTraining.measure.
         """
         with self.session.lock:
-            self.session.pause()
             self.session.set(**hyperparameters)
             self.session.take(steps)
         return self.figures

@@ -128,19 +128,12 @@ class Session:
                 self.set(**self.presets[name])
             case {"do": "set", "values": values}:
                 self.set(**values)
-            case {"do": "look", "unit": unit}:
-                self.frames.look(unit)
-            case {"do": "switch"}:
-                self.frames.switch(*(request.get(key) for key in ("unit", "on", "all")))
-            case {"do": "explain", "image": image}:
-                self.frames.explain(image)
             case {"do": "draw"}:
-                pixels = bytes(buffers[0]) if buffers else None
-                self.frames.draw(pixels, request.get("image"), request.get("clear", False))
-            case {"do": "snapshot", "on": on}:
-                self.frames.snapshot(on)
+                self.frames.draw(*map(bytes, buffers), **_more(request))
+            case {"do": "look" | "switch" | "explain" | "snapshot" as do}:
+                getattr(self.frames, do)(**_more(request))
             case _:
-                raise ValueError(f"the kernel does not know what {_short(request)} asks for.")
+                raise ValueError(f"the kernel does not know {request['do']!r} {_more(request)}.")
 
     def _tick(self, hurry):
         if self.clock() - self._touched > 60 * self.idle_minutes:
@@ -308,5 +301,7 @@ class Session:
         return content, [array.tobytes() for array in arrays.values()]
 
 
-def _short(request):
-    return {key: value for key, value in request.items() if key not in ("v", "view", "n")}
+def _more(request):
+    """What a request says besides who asks for what."""
+    usual = "v", "view", "n", "do", "touched"
+    return {key: value for key, value in request.items() if key not in usual}

@@ -18,11 +18,7 @@ from .controls import Panel, Slider, View
 
 USUAL = {"hidden_units": 196, "batch_size": 128}
 LABELS = {"x": "SSE, validation", "y": "probe %, 10 labels per class: the models of this explorer"}
-NO_VIEW = (
-    "This page cannot show the explorer, for it lacks the front end of anywidget, which comes with "
-    "<code>pip install anywidget</code>; then load the page again. Without it, "
-    "<code>explorer.still()</code> draws features of all models. This is one of them:"
-)
+WITHOUT = "<code>explorer.still()</code> draws features of all models. This is one of them:"
 SIX_FEATURES = (0, 0, 86, 57)  # of the picture of 49: left, top, right and lower edge in pixels
 
 
@@ -73,7 +69,7 @@ class SweepExplorer(Panel):
             reconstructions=reconstructions,
         )
         links = view.follow(*((slider, "index") for slider in self.sliders.values()))
-        shown = view.or_else(NO_VIEW, features[0], reconstructions[0])
+        shown = view.or_else(WITHOUT, features[0], reconstructions[0])
         super().__init__([*self.sliders.values(), *shown], links)
 
     def setting(self, **chosen):

@@ -65,8 +65,7 @@ def test_a_new_view_has_its_first_frame_before_anybody_answers(front_end, ask):
     content, buffers = front_end.view()("hello", view="b")
     assert buffers == first["buffers"]
     assert content["setup"] == first["content"]["setup"]
-    assert list(content["setup"]["sliders"]) == list(SLIDERS)
-    assert content["setup"]["sliders"]["beta"]["grid"][0] == ["off", 0]
+    assert content["setup"]["symbols"]["lam2"] == "λ₂"
 
 
 def test_the_view_trains_and_a_slider_is_in_the_next_frame(front_end, ask, played):

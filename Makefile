@@ -21,8 +21,8 @@ dev: ## installs what tests and pages need as well
 
 test: dev ## runs the fast tests (3 minutes)
 	$(PY) -m pytest -n 2 -m "not slow"
-test-all: test test-lessons test-browser test-publish test-nbgrader test-setup ## runs all tests
-test-lessons test-browser test-publish test-nbgrader test-setup test-ci: dev ## runs a part of the slow tests
+test-all: test test-lessons test-browser test-publish test-nbgrader test-setup test-hosts ## runs all tests
+test-lessons test-browser test-publish test-nbgrader test-setup test-hosts test-ci: dev ## runs a part of the slow tests
 	$(PY) -m pytest -m $(patsubst lessons,mnist,$(@:test-%=%))
 
 lessons: dev ## makes the notebooks from lessons/; one: LESSON=01_mse_baseline; executes all: AGAIN=1
@@ -62,4 +62,4 @@ clean: ## removes the environments and what tools left behind
 	find . \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 .PHONY: help lab setup dev test test-all test-lessons test-browser test-publish test-nbgrader \
-    test-setup test-ci lessons badges slides site recording results sweep bench bench-playground lock clean
+    test-setup test-hosts test-ci lessons badges slides site recording results sweep bench bench-playground lock clean

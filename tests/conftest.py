@@ -23,7 +23,7 @@ needs_mnist = pytest.mark.skipif(
     not (ROOT / "data" / "mnist.npz").exists(), reason="needs data/mnist.npz"
 )
 
-PARTS = {"mnist", "browser", "publish", "nbgrader", "setup"}
+PARTS = {"mnist", "browser", "publish", "nbgrader", "setup", "hosts"}
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,8 +1,10 @@
 """The set-up makes an environment, and stands up to what goes wrong: on a tiny course, for real."""
 
 import ast
+import importlib.util
 import json
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -139,6 +141,26 @@ def course(made, monkeypatch):
 
 def test_old_pythons_can_read_the_set_up():
     ast.parse((ROOT / "tools/make_environment.py").read_text(), feature_version=(3, 6))
+
+
+def test_on_windows_it_needs_neither_make_nor_locks(tmp_path, monkeypatch):
+    """As far as another system can tell: Windows' Python has no fcntl, and Scripts for bin."""
+    asked, find_spec = [], importlib.util.find_spec
+    monkeypatch.chdir(tmp_path)
+    Path("requirements.txt").touch()
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: n != "fcntl" and find_spec(n))
+    monkeypatch.setattr(subprocess, "check_call", lambda command: asked.append(command))
+    environment = r"C:\Kurs für alle\.venv"
+    Path(environment).mkdir()
+    runpy.run_path(str(ROOT / "tools/make_environment.py"))["set_up"](
+        environment, "requirements.txt"
+    )
+    venv, *pips = asked
+    assert venv == [sys.executable, "-m", "venv", "--clear", environment]
+    python = os.path.join(environment, "Scripts", "python")
+    assert [command[:3] for command in pips] == [[python, "-m", "pip"]] * 2
+    assert json.loads(Path(environment, "made-from.json").read_text("utf-8"))["files"]
 
 
 WRONG = "needs Python 3.10 to 3.13; this is 3.{}. Install one, or name"

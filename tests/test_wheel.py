@@ -1,5 +1,6 @@
 """A notebook that travels alone: the wheel brings all that a lesson needs, and nothing else."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,9 +10,17 @@ import zipfile
 import nbformat
 import pytest
 from conftest import ROOT
+from packaging.requirements import Requirement
 
 from tools import lessons
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+NEEDED = [Requirement(line) for line in PYPROJECT["project"]["dependencies"] if ">=" in line]
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 LESSON = """
 from sparse_autoencoder import build_autoencoder, train
@@ -56,6 +65,24 @@ def test_the_wheel_has_every_module_table_and_picture_and_no_images(wheel):
     assert packed == wanted
 
 
+def python_in(folder, python=sys.executable, **environ):
+    """A function that runs Python in a folder, with nothing of these tests and no MNIST."""
+    environ |= {"https_proxy": "http://127.0.0.1:1", "XDG_CACHE_HOME": str(folder / "cache")}
+    # pip finds packages as it does here; a kernel shows its figures, which tests do not.
+    environ = {
+        k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MPLBACKEND")
+    } | environ
+
+    def run(*command, check=True):
+        command = [python, *command]
+        done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True)
+        assert not check or done.returncode == 0, done.stderr[-3000:]
+        return done
+
+    run.folder = folder
+    return run
+
+
 @pytest.fixture(scope="session")
 def installed(wheel, tmp_path_factory):
     """Runs Python in a folder named as people name theirs, with the wheel and without a network."""
@@ -63,18 +90,7 @@ def installed(wheel, tmp_path_factory):
     place = folder / "site-packages"
     command = [*PIP, "install", "--quiet", "--no-deps", "--target", place, wheel]
     subprocess.run(command, check=True)
-    environ = os.environ | {"PYTHONPATH": str(place), "XDG_CACHE_HOME": str(folder / "cache")}
-    environ |= {"https_proxy": "http://127.0.0.1:1"}
-    environ.pop("MPLBACKEND", None)  # of the tests; a kernel shows its figures
-
-    def run(*command, check=True):
-        python = [sys.executable, *command]
-        done = subprocess.run(python, cwd=folder, env=environ, capture_output=True, text=True)
-        assert not check or done.returncode == 0, done.stderr[-3000:]
-        return done
-
-    run.folder = folder
-    return run
+    return python_in(folder, PYTHONPATH=str(place))
 
 
 def test_tables_come_with_the_wheel_and_mnist_goes_to_the_users_cache(installed):
@@ -94,6 +110,40 @@ def test_tables_come_with_the_wheel_and_mnist_goes_to_the_users_cache(installed)
 @pytest.mark.parametrize("name", [path.stem for path in lessons.sources()])
 def test_every_lesson_alone_in_a_folder_runs_to_its_end(installed, name):
     run_alone(installed, name)
+
+
+# What hosts had in November 2026; where their Python, 3.13, is not at hand, with this one.
+COMMON = "tensorflow==2.20.0 keras==3.13.2 numpy==2.1.3 pandas==2.2.3 anywidget==0.9.21"
+COMMON += " matplotlib==3.10.* scikit-learn==1.6.* nbclient"
+OLDEST = [f"{r.name}=={min(s.version for s in r.specifier if s.operator == '>=')}" for r in NEEDED]
+HOSTS = {
+    "Colab": [*COMMON.split(), "ipywidgets==7.7.1", "ipykernel==6.17.1"],
+    "Kaggle": [*COMMON.split(), "ipywidgets==8.1.5", "ipykernel==6.29.5"],
+    "oldest": ["nbclient", *OLDEST],
+    "newest": ["nbclient", "ipykernel"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.hosts
+@pytest.mark.parametrize("name", HOSTS)
+def test_a_host_keeps_what_it_has_and_runs_every_lesson(name, wheel, tmp_path):
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "host"], check=True)
+    run = python_in(tmp_path, tmp_path / "host" / "bin" / "python")
+
+    def versions():
+        listed = json.loads(run("-m", "pip", "list", "--format=json").stdout)
+        return {package["name"]: package["version"] for package in listed}
+
+    run("-m", "pip", "install", "--quiet", *HOSTS[name])
+    before = versions()
+    run("-m", "pip", "install", "--quiet", wheel)
+    after = versions()
+    assert {name: after.get(name) for name in before} == before
+    assert "jupyterlab" not in after
+    for source in lessons.sources():
+        run_alone(run, source.stem)
+    shutil.rmtree(tmp_path / "host")
 
 
 def run_alone(installed, name):

@@ -1,11 +1,9 @@
 """Makes an environment, or updates it: `python3 tools/make_environment.py .venv requirements.txt`.
 
-Its stamp goes before anything changes and comes back last, with where, by which Python and from
-what it was made: what is half-made is never trusted. (Old Pythons must be able to read this file.)
+Its stamp goes first and comes back last: what is half-made is never trusted. Old Pythons read it.
 """
 
 import contextlib
-import fcntl
 import importlib.util
 import json
 import os
@@ -20,7 +18,9 @@ def set_up(environment, *requirements):
     version = "{}.{}".format(*sys.version_info)
     if version not in ("3.10", "3.11", "3.12", "3.13"):
         sys.exit(f"The course needs Python 3.10 to 3.13; this is {version}. Install one, {CHOOSE}")
-    fcntl.flock(os.open(".", os.O_RDONLY), fcntl.LOCK_EX)  # one set-up at a time
+    if importlib.util.find_spec("fcntl"):  # one set-up at a time, where there are such locks
+        fcntl = importlib.import_module("fcntl")
+        fcntl.flock(os.open(".", os.O_RDONLY), fcntl.LOCK_EX)
     place = {"folder": os.getcwd(), "python": version}
     stamp, made = Path(environment, "made-from.json"), {}
     with contextlib.suppress(OSError, ValueError):
@@ -38,8 +38,8 @@ def set_up(environment, *requirements):
             os.unlink(environment)  # what it leads to is not ours to clear
         print(f"Making the environment {environment}: about 3 minutes and 3 GB.", flush=True)
         subprocess.check_call([sys.executable, "-m", "venv", "--clear", environment])
-    pip = [environment + "/bin/python", "-m", "pip", "--disable-pip-version-check", "install"]
-    pip += ["--quiet"] * trusted  # an update takes moments
+    python = os.path.join(environment, "Scripts" if sys.platform == "win32" else "bin", "python")
+    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", *["--quiet"] * trusted]
     subprocess.check_call([*pip, *(f"-r{name}" for name in files if name.endswith(".txt"))])
     # The course itself goes last, built by what is there by now: pinned, and without a network.
     subprocess.check_call([*pip, "--quiet", "--no-build-isolation", "--editable=."])

@@ -74,13 +74,14 @@ def close_all(some):
                 part.close()
 
 
+def _read(name):
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
 class View(anywidget.AnyWidget):
     """What view.js draws in the page: PROTOCOL.md says what it is told by traits and messages."""
 
-    _esm, _css = (
-        Path(__file__).with_name(f"view.{kind}").read_text(encoding="utf-8")
-        for kind in ("js", "css")
-    )
+    _esm, _css = _read("view.js"), _read("view.css")
     kind = traitlets.Unicode().tag(sync=True)
     first = traitlets.Dict(default_value=None, allow_none=True).tag(sync=True)
     place0, place1, place2 = (traitlets.Int().tag(sync=True) for _ in range(3))
@@ -115,6 +116,12 @@ class View(anywidget.AnyWidget):
         # In browsers that do not know :has, the first message does what the style sheet cannot.
         self.on_msg(lambda *_: instead.layout.set_trait("display", "none"))
         return self, instead.add_class("course-else")
+
+
+class Onlooker(View):
+    """The same, drawn by explorer.js, which needs no engine."""
+
+    _esm = _read("explorer.js")
 
 
 class Slider(widgets.SelectionSlider):

@@ -16,7 +16,7 @@ import numpy as np
 from .. import measures
 from ..figures import FIGURE_SIZES, show_images
 from ..pngs import images_png
-from .controls import WIDE, Panel, View, pixels
+from .controls import WIDE, Onlooker, Panel, pixels
 
 LABELS_PER_CLASS = (1, 2, 3, 5, 10, 20, 30, 50, 100)
 SHOWN = 10  # labelled images of a class, and wrong guesses, that are shown
@@ -50,7 +50,7 @@ class ProbeExplorer(Panel):
             control.observe(self._on_choice, "value")
         numbers = [(self._controls[name], "index") for name in ("features", "labels")]
         self._numbers = [*numbers, (self._controls["draw"], "value")]
-        self._waiting = View(kind="waiting")  # says so while the kernel does something else
+        self._waiting = Onlooker(kind="waiting")  # says so while the kernel does something else
         links = self._waiting.follow(*self._numbers)
         self._status, self._table, self._guesses = (widgets.HTML() for _ in range(3))
         self._drawn, self._wrong = pixels("probe-drawn"), pixels("probe-wrong")

@@ -14,7 +14,7 @@ from PIL import Image
 from ..figures import FIGURE_SIZES
 from ..tables import sweep, sweep_picture
 from ..vocabulary import HYPERPARAMETERS
-from .controls import Panel, Slider, View
+from .controls import Onlooker, Panel, Slider
 
 USUAL = {"hidden_units": 196, "batch_size": 128}
 LABELS = {"x": "SSE, validation", "y": "probe %, 10 labels per class: the models of this explorer"}
@@ -60,7 +60,7 @@ class SweepExplorer(Panel):
             [sweep_picture(setting, kind).read_bytes() for setting in table.index]
             for kind in ("features", "reconstructions")
         )
-        view = View(
+        view = Onlooker(
             kind="explorer",
             models=self.models,
             places=self.places,

@@ -17,9 +17,6 @@ const BUSY = "Waiting: the kernel runs another cell.";
 const SILENT = "No answer: the kernel is still busy, or it was restarted. Then run this cell again.";
 const GONE = "The kernel was restarted: run this cell again.";
 
-// What may be said a second time when no answer came; for all else one asks how things stand.
-const REPEATABLE = ["hello", "tick", "train", "look", "explain", "draw", "snapshot", "speed"];
-// Of these, one that still waits to be sent gives way to a newer one.
 const REPLACED = ["look", "explain", "draw", "speed"];
 
 const FLOATS = /^(old_)?scales$|^means$|^values$|code$|^curve_(?!steps)/;
@@ -80,21 +77,20 @@ class Clock {
     document.removeEventListener("visibilitychange", this.pump);
   }
 
-  /** Send a request as soon as there is room for it. */
-  ask(content, buffers = []) {
+  /** Send a request, {do: …}, as soon as there is room for it. */
+  ask(request) {
     if (this.ended) return;
-    if (content.do === "train") this.wish = content.on;
-    if (REPLACED.includes(content.do)) {
-      this.queue = this.queue.filter((request) => request.content.do !== content.do);
-    }
-    this.queue.push({ content, buffers });
+    if (request.do === "train") this.wish = request.on;
+    // What waits to be sent gives way to a newer request of its kind.
+    if (REPLACED.includes(request.do)) this.queue = this.queue.filter((old) => old.do !== request.do);
+    this.queue.push(request);
     this.pump();
     this.say();
   }
 
   /** Whether a request of this kind has no answer yet. */
   asks(kind) {
-    return [...this.sent.values(), ...this.queue].some(({ content }) => content.do === kind);
+    return [...this.sent.values(), ...this.queue].some((request) => request.do === kind);
   }
 
   /** A hand moved something; what comes of it outside of the view has to be asked for. */
@@ -125,19 +121,19 @@ class Clock {
     const due = this.trains && frame.playing && frame.clock === this.view && !rests;
     while (this.sent.size < most && (due || this.ping) && !this.ended) {
       this.ping = false;
-      this.send({ content: { do: "tick", ...(hurry && { hurry }) }, buffers: [] });
+      this.send({ do: "tick", ...(hurry && { hurry }) });
     }
   };
 
-  send(request) {
+  send({ buffers = [], ...request }) {
     this.number += 1;
-    this.sent.set(this.number, { ...request, at: now(), touched: this.touched });
+    this.sent.set(this.number, { do: request.do, at: now(), touched: this.touched });
     this.silentSince ??= now();
-    const who = { v: VERSION, view: this.view, n: this.number };
-    const message = { ...who, ...request.content, ...(this.touched && { touched: true }) };
+    const message = { v: VERSION, view: this.view, n: this.number, ...request };
+    if (this.touched) message.touched = true;
     this.touched = false;
     try {
-      this.model.send(message, undefined, request.buffers);
+      this.model.send(message, undefined, buffers);
     } catch {
       this.onDeath(); // nobody is there to send it to
     }
@@ -186,7 +182,8 @@ class Clock {
   /** Every now and then: is an answer overdue, or lost? */
   look() {
     const touched = [...this.sent.values()].some((request) => request.touched);
-    const due = touched || !this.frame ? OVERDUE.touched : OVERDUE.untouched;
+    const usual = 1.5 * (this.frame?.ms?.train ?? 0); // at the speed "fast" an answer takes longer
+    const due = Math.max(touched || !this.frame ? OVERDUE.touched : OVERDUE.untouched, usual);
     const silence = this.silentSince === null ? 0 : now() - this.silentSince;
     const busy = silence > SILENCE ? SILENT : silence > due ? BUSY : "";
     const words = this.ended || this.note || busy;
@@ -199,20 +196,14 @@ class Clock {
     this.pump();
   }
 
-  /** Ask again for what was lost, but do not bury a kernel that is busy for long in requests. */
+  /** Ask again, but do not bury a kernel that is busy for long in requests. */
   repeat() {
     this.patience = Math.min(2 * this.patience, 30000);
-    const lost = [...this.sent.values()];
+    const { wish } = this;
+    this.touched = [...this.sent.values()].some((request) => request.touched);
     this.sent.clear();
-    const again = new Map();
-    for (const request of lost) {
-      const kind = request.content.do;
-      this.touched ||= request.touched;
-      if (!REPEATABLE.includes(kind)) again.set("hello", { content: { do: "hello" }, buffers: [] });
-      else if (!this.asks(kind)) again.set(kind, request); // else a newer one says it better
-    }
-    if (again.size > 1) again.delete("tick");
-    this.queue.unshift(...again.values());
+    if (wish !== null && !this.asks("train")) this.queue.unshift({ do: "train", on: wish });
+    else this.queue.unshift({ do: "hello" }); // of all else, the answer says how things stand
   }
 }
 
@@ -518,22 +509,6 @@ function drawBars(right, height, { counts, upper, label, target, chosen, log }) 
   return axes.parts.join("");
 }
 
-/** All points, the chosen one large. */
-function drawPoints(right, height, { points, chosen, label, upward }) {
-  const values = points.map(([, y]) => y);
-  let [low, high] = [Math.floor(Math.min(...values)), Math.ceil(Math.max(...values))];
-  if (low === high) [low, high] = [low - 1, high + 1]; // all the same: in the middle
-  const last = 1.05 * Math.max(...points.map(([x]) => x)) || 1;
-  const axes = new Axes(right, height, 24, last, low, high, label);
-  axes.text(LEFT, 12, upward);
-  for (const tick of ticks(high - low)) axes.grid(low + tick, thousands(low + tick));
-  const circle = ([x, y], kind, radius) => axes.parts.push(
-    `<circle class="${kind}" cx="${axes.x(x).toFixed(1)}" cy="${axes.y(y).toFixed(1)}" r="${radius}"/>`);
-  for (const point of points) circle(point, "point", 3);
-  if (points[chosen]) circle(points[chosen], "point chosen", 7);
-  return axes.parts.join("");
-}
-
 // --- The playground ---------------------------------------------------------------------------
 
 const BINS = 50; // of the histogram
@@ -542,76 +517,67 @@ const TRAIN = `${icon("M1 0L10 5L1 10Z")} Train`;
 const PAUSE = `${icon("M1 0H4V10H1ZM6 0H9V10H6Z")} Pause`;
 const UNCHOSEN = "Click a feature, or give its number, to look closer.";
 
-const whole = (last) => `<input type="number" min="0" max="${last}" step="1" value="0" required>`;
-const choice = (names) =>
-  `<select>${names.map((name) => `<option>${escaped(name)}</option>`).join("")}</select>`;
+const box = (name, words = "") =>
+  `<div class="playground-${name}" ${words && `aria-label="${words}"`}></div>`;
+const button = (name, words = "", title = "") =>
+  `<button class="playground-${name}" title="${title}">${words}</button>`;
+const whole = (name, label, last) => `<label class="playground-${name}">${label}
+  <input type="number" min="0" max="${last}" step="1" value="0" required></label>`;
+const choice = (name, label, all) => `<label class="playground-${name}">${label}
+  <select>${all.map((each) => `<option>${escaped(each)}</option>`).join("")}</select></label>`;
 const chart = (name, height, role = 'role="img"') =>
   `<svg class="playground-chart playground-${name}" height="${height}" ${role}></svg>`;
 const tab = (name, id, checked = "") =>
   `<label><input type="radio" name="${id}" value="${name}" ${checked}>${name}</label>`;
+const SLIDER = `role="slider" tabindex="0" aria-valuemin="0" aria-valuemax="${BINS}"`;
 
 /** All that the playground shows, still empty; `id` tells the tabs of two views apart. */
 const page = (id, { tiles, units, images, speeds, presets }) => `
 <div class="playground-toolbar" role="toolbar" aria-label="Training">
-  <button class="playground-train" title="Train or pause"></button>
-  <button class="playground-step" title="Take one training step">Step</button>
-  <button class="playground-reset" title="Start again from the first weights">Reset</button>
-  <label class="playground-seed">Seed ${whole(999)}</label>
-  <label class="playground-speed">Speed ${choice(speeds)}</label>
-  <label class="playground-preset">Preset ${choice(["choose", ...presets])}</label>
-  <button class="playground-snapshot" title="Keep this state for comparison"></button>
+  ${button("train", "", "Train or pause")}${button("step", "Step", "Take one training step")}
+  ${button("reset", "Reset", "Start again from the first weights")}${whole("seed", "Seed", 999)}
+  ${choice("speed", "Speed", speeds)}${choice("preset", "Preset", ["choose", ...presets])}
+  ${button("snapshot", "", "Keep this state for comparison")}
 </div>
 <div class="playground-pictures">
   <div>
     <div class="playground-head"><b>${tiles} features</b>
       <label><input type="checkbox" class="playground-common-scale">one scale for all</label>
-      <button class="playground-all-on">Switch all on</button></div>
-    <div class="playground-features" aria-label="features; Enter looks closer, x switches off"></div>
-    <div class="playground-hint playground-readout"></div>
+      ${button("all-on", "Switch all on")}</div>
+    ${box("features", "features; Enter looks closer, x switches off")}${box("readout")}
   </div>
   <div class="playground-before">
     <div class="playground-head"><b>Snapshot</b></div>
-    <div class="playground-old-features" aria-label="features of the snapshot"></div>
-    <div class="playground-hint playground-old-words"></div>
+    ${box("old-features", "features of the snapshot")}${box("old-words")}
   </div>
   <div class="playground-side">
     <div class="playground-strip">
-      <span>originals</span>
-      <div class="playground-originals" aria-label="originals; Enter hands one to the pad"></div>
-      <span>reconstructions</span>
-      <div class="playground-reconstructions" aria-label="reconstructions; Enter explains one"></div>
+      <span>originals</span>${box("originals", "originals; Enter hands one to the pad")}
+      <span>reconstructions</span>${box("reconstructions", "reconstructions; Enter explains one")}
       <span class="playground-before">before</span>
-      <div class="playground-before playground-old-reconstructions" aria-label="before"></div>
+      <div class="playground-before">${box("old-reconstructions", "before")}</div>
     </div>
     <div class="playground-charts">
       <div><b>The terms of the loss</b>${chart("curves", 156)}</div>
-      <div><b class="playground-counted"></b>
-        ${chart("histogram", 134, `role="slider" tabindex="0" aria-valuemin="0" aria-valuemax="${BINS}"`)}
-        <div class="playground-hint playground-bar"></div></div>
+      <div><b class="playground-counted"></b>${chart("histogram", 134, SLIDER)}${box("bar")}</div>
     </div>
     <div class="playground-tabs" role="radiogroup" aria-label="A closer look">
       ${tab("unit", id, "checked")}${tab("reconstruction", id)}${tab("drawing", id)}</div>
     <div class="playground-look playground-look-unit">
-      <div class="playground-words"><label class="playground-unit">Unit ${whole(units - 1)}</label>
-        <span class="playground-hint playground-unit-words"></span>
-        <button class="playground-switch"></button></div>
-      <div class="playground-unit-feature"></div>
-      <div class="playground-unit-images"></div>
-      ${chart("unit-counts", 124)}
+      <div class="playground-words">
+        ${whole("unit", "Unit", units - 1)}${box("unit-words")}${button("switch")}</div>
+      ${box("unit-feature")}${box("unit-images")}${chart("unit-counts", 124)}
     </div>
     <div class="playground-look playground-look-reconstruction">
-      <span class="playground-hint playground-explained"></span>
-      <div class="playground-parts" aria-label="what these units draw; Enter looks closer"></div>
+      ${box("explained")}${box("parts", "what these units draw; Enter looks closer")}
     </div>
     <div class="playground-look playground-look-drawing">
       <canvas class="playground-pad" aria-hidden="true"></canvas>
-      <div class="playground-words"><span class="playground-hint">Draw a digit. It is centred and
-        scaled as MNIST's are. Or take an original:</span>
-        <label class="playground-image">Image ${whole(images - 1)}</label>
-        <div><button class="playground-take">Take</button>
-        <button class="playground-clear">Clear</button></div></div>
-      <figure><div class="playground-drawn"></div>as it is seen</figure>
-      <figure><div class="playground-drawn-reconstruction"></div>reconstruction</figure>
+      <div class="playground-words">Draw a digit. It is centred and scaled as MNIST's are. Or take
+        an original: ${whole("image", "Image", images - 1)}
+        <div>${button("take", "Take")} ${button("clear", "Clear")}</div></div>
+      <figure>${box("drawn")}as it is seen</figure>
+      <figure>${box("drawn-reconstruction")}reconstruction</figure>
       ${chart("drawn-code", 74)}
     </div>
   </div>
@@ -760,7 +726,7 @@ class Playground {
 
   // What a hand does
 
-  /** Open a closer look: "unit", "reconstruction" or "drawing". */
+  /** Open the tab "unit", "reconstruction" or "drawing". */
   open(name) {
     this.el.querySelector(`[type="radio"][value="${name}"]`).checked = true;
   }
@@ -829,14 +795,14 @@ class Playground {
     pen.stroke();
     this.pen = [x, y];
     const { data } = pen.getImageData(0, 0, pad.width, pad.height);
-    this.clock.ask({ do: "draw" }, [data.filter((_, i) => i % 4 === 0)]);
+    this.clock.ask({ do: "draw", buffers: [data.filter((_, i) => i % 4 === 0)] });
   }
 
   // What is shown
 
   receive() {
-    const { setup } = this.clock.frame;
-    if (!setup) return;
+    if (!this.clock.frame.setup) return;
+    const { sliders, ...setup } = this.clock.frame.setup; // where sliders stand may differ
     if (JSON.stringify(setup) !== JSON.stringify(this.setup)) this.build(setup);
     this.say();
     this.drawing ??= requestAnimationFrame(() => {
@@ -851,14 +817,16 @@ class Playground {
     const shown = ["originals", "reconstructions"];
     if (frame.snapshot) shown.push("old_reconstructions");
     if (frame.unit) shown.push("unit_feature", "unit_images");
-    if (frame.drawn) shown.push("drawn", "drawn_reconstruction");
+    if (frame.buffers.includes("drawn")) shown.push("drawn", "drawn_reconstruction");
     for (const name of shown) if (arrays[name]) this.tiles[name].paint(arrays[name]);
     for (const part of this.el.querySelectorAll(".playground-before")) part.hidden = !frame.snapshot;
     this.part("old-words").textContent = frame.snapshot?.words ?? "";
     this.part("all-on").hidden = !frame.off.length;
     if (arrays.features) this.paintFeatures();
-    if (arrays.curve_steps) this.drawCurves();
-    if (arrays.values) this.drawHistogram();
+    if (arrays.values) {
+      this.drawCurves();
+      this.drawHistogram();
+    }
     this.drawUnit();
     this.drawExplained();
     this.drawCode();
@@ -976,7 +944,8 @@ class Playground {
   }
 
   drawCode() {
-    const { frame: { drawn }, arrays: { drawn_code: code } } = this.clock;
+    const { frame: { buffers }, arrays: { drawn_code: code } } = this.clock;
+    const drawn = buffers.includes("drawn");
     for (const part of this.part("look-drawing").querySelectorAll("figure, svg")) {
       part.toggleAttribute("hidden", !drawn);
     }
@@ -1037,96 +1006,13 @@ class Playground {
     if (heard.textContent !== this.words) heard.textContent = this.words;
   }
 }
-// --- Without an engine ------------------------------------------------------------------------
-
-/** Say hello, which hides what stands in the page for want of a view; nobody need answer. */
-function hello(model) {
-  try {
-    model.send({ v: VERSION, view: Math.random().toString(36).slice(2), n: 1, do: "hello" });
-  } catch {
-    // nobody is there to hear it
-  }
-}
-
-/** The explorer of the sweep: all its models are here from the start, as traits. */
-class Explorer {
-  constructor(model, el) {
-    Object.assign(this, { model, el });
-    el.innerHTML = `<div class="explorer-status" role="status"></div><div class="explorer-row">
-      <div><img class="explorer-features" alt=""><img class="explorer-reconstructions" alt=""></div>
-      <svg class="playground-chart" height="300" role="img"></svg></div>`;
-    this.scatter = new Chart(el.querySelector("svg"), drawPoints);
-    this.show = () => this.draw();
-    this.names = ["place0", "place1", "place2"].map((name) => `change:${name}`);
-    for (const name of this.names) model.on(name, this.show);
-    hello(model);
-    this.draw();
-  }
-
-  draw() {
-    const { model, el } = this;
-    const places = model.get("places");
-    const count = (Object.keys(places)[0] ?? "").split(",").length;
-    const chosen = places[[0, 1, 2].slice(0, count).map((i) => model.get(`place${i}`)).join()];
-    const status = el.querySelector(".explorer-status");
-    const models = model.get("models");
-    const { setting, words, note } = models[chosen] ?? {
-      setting: "", words: "This pair was not trained.", note: "" };
-    status.dataset.setting = setting;
-    status.innerHTML = `${escaped(words)}<br><small>${escaped(note)}</small>`;
-    const { x: label, y: upward } = model.get("labels");
-    const points = models.map(({ x, y }) => [x, y]);
-    this.scatter.show({ points, chosen, label, upward }, `${upward} against ${label}: ${words}`);
-    if (chosen === undefined) return; // the last pictures stay
-    for (const kind of ["features", "reconstructions"]) {
-      const picture = el.querySelector(`.explorer-${kind}`);
-      URL.revokeObjectURL(picture.src);
-      const png = new Blob([model.get(kind)[chosen]], { type: "image/png" });
-      Object.assign(picture, { src: URL.createObjectURL(png), alt: `${kind} of ${setting}` });
-    }
-  }
-
-  close() {
-    for (const name of this.names) this.model.off(name, this.show);
-    this.scatter.close();
-    this.el.replaceChildren();
-  }
-}
-
-/** A sentence while the kernel has not begun to work on what controls beside it show. */
-class Waiting {
-  constructor(model, el) {
-    Object.assign(this, { model, el });
-    el.innerHTML = '<div class="course-waiting" role="status"></div>';
-    const differs = () => model.get("done").some((place, i) => place !== model.get(`place${i}`));
-    const say = () => (el.firstChild.textContent = differs() ? BUSY : "");
-    this.look = () => {
-      clearTimeout(this.timer);
-      if (differs()) this.timer = setTimeout(say, 400);
-      else say();
-    };
-    this.names = ["place0", "place1", "place2", "done"].map((name) => `change:${name}`);
-    for (const name of this.names) model.on(name, this.look);
-    hello(model);
-    this.look();
-  }
-
-  close() {
-    clearTimeout(this.timer);
-    for (const name of this.names) this.model.off(name, this.look);
-    this.el.replaceChildren();
-  }
-}
-
-const KINDS = { playground: Playground, explorer: Explorer, waiting: Waiting };
 
 export default {
   /** @param {{model: object, el: HTMLElement}} options as anywidget gives them. */
   render({ model, el }) {
-    const kind = model.get("kind");
-    el.classList.add("course-view", `course-view-${kind}`);
+    el.classList.add("course-view", "course-view-playground");
     el.setAttribute("data-lm-suppress-shortcuts", "true"); // of JupyterLab, where x cuts a cell
-    const view = new KINDS[kind](model, el);
+    const view = new Playground(model, el);
     return () => view.close();
   },
 };

@@ -39,12 +39,7 @@ const now = () => performance.now();
 
 // --- The clock --------------------------------------------------------------------------------
 
-/**
- * Sends requests, two on the way at most, and asks for the next frame when one has arrived.
- *
- * Attributes: `view`, this view's name; `frame`, the latest one; `arrays`, its buffers by name;
- * `waiting`, for what the page waits, or ""; `ended`, why nothing will come any more, or "".
- */
+/** Sends requests, two on the way at most, and asks for the next frame when one has arrived. */
 class Clock {
   /**
    * @param {object} model that carries the messages.
@@ -53,20 +48,20 @@ class Clock {
    * @param {function} say called when something else changed that the reader should know.
    */
   constructor(model, el, receive, say) {
-    Object.assign(this, { model, el, receive, say, frame: null, arrays: {}, queue: [] });
+    Object.assign(this, { model, el, receive, say, number: 0, queue: [], patience: LOST });
+    Object.assign(this, { frame: null, arrays: {} }); // the latest one, and its buffers by name
     this.view = randomName();
-    this.number = 0;
     this.sent = new Map(); // number → a request without an answer
     this.wish = null; // to train or to pause, until it is answered
-    this.note = this.waiting = this.ended = ""; // the note is of a state ahead of its frame
+    this.note = ""; // of a state that came ahead of its frame
+    this.waiting = this.ended = ""; // for what the page waits; why nothing will come any more
     this.touched = this.ping = false;
     this.touchedAt = -Infinity;
     this.silentSince = null;
-    this.patience = LOST;
     model.on("msg:custom", this.onMessage);
     model.on("comm_live_update", this.onDeath); // Jupyter's widgets say it, others never
     document.addEventListener("visibilitychange", this.pump);
-    this.beat = setInterval(() => this.look(), BEAT);
+    this.beat = setInterval(() => this.check(), BEAT);
   }
 
   close() {
@@ -154,7 +149,7 @@ class Clock {
     } else if (content.kind === "state") {
       this.note = content.note;
       if (this.frame) this.frame.state = content.state;
-      this.look();
+      this.check();
     } else if (content.kind === "frame") this.take(content, buffers);
   };
 
@@ -175,12 +170,12 @@ class Clock {
     Object.assign(this.arrays, arraysOf(frame.buffers, buffers));
     if (frame.wait > 0) setTimeout(this.pump, frame.wait);
     this.pump(); // so that the engine works while the page draws
-    this.look();
+    this.check();
     this.receive();
   }
 
   /** Every now and then: is an answer overdue, or lost? */
-  look() {
+  check() {
     const touched = [...this.sent.values()].some((request) => request.touched);
     const usual = 1.5 * (this.frame?.ms?.train ?? 0); // at the speed "fast" an answer takes longer
     const due = Math.max(touched || !this.frame ? OVERDUE.touched : OVERDUE.untouched, usual);
@@ -209,8 +204,10 @@ class Clock {
 
 // --- Tiles ------------------------------------------------------------------------------------
 
-const RED = ["f7f7f7", "fddbc7", "f4a582", "d6604d", "b2182b", "67001f"];
-const BLUE = ["f7f7f7", "d1e5f0", "92c5de", "4393c3", "2166ac", "053061"];
+const RED = [
+  [247, 247, 247], [253, 219, 199], [244, 165, 130], [214, 96, 77], [178, 24, 43], [103, 0, 31]];
+const BLUE = [
+  [247, 247, 247], [209, 229, 240], [146, 197, 222], [67, 147, 195], [33, 102, 172], [5, 48, 97]];
 
 /** A table of colours for the bytes of a picture; color(byte) gives [red, green, blue]. */
 function table(color) {
@@ -222,11 +219,8 @@ const GRAY = table((byte) => [byte, byte, byte]);
 const DIVERGING = table((byte) => {
   const place = Math.min(Math.abs(byte - 128) / 127, 1) * 5;
   const below = Math.min(Math.floor(place), 4);
-  const way = byte < 128 ? BLUE : RED;
-  return [0, 2, 4].map((at) => {
-    const [from, to] = [way[below], way[below + 1]].map((hex) => parseInt(hex.slice(at, at + 2), 16));
-    return Math.round(from + (to - from) * (place - below));
-  });
+  const [from, to] = (byte < 128 ? BLUE : RED).slice(below);
+  return from.map((part, i) => Math.round(part + (to[i] - part) * (place - below)));
 });
 
 /** Small images side by side on a canvas, which the page enlarges without smoothing. */
@@ -238,15 +232,13 @@ class Tiles {
    */
   constructor(host, { count, columns, shape, colors, scale = 1 }) {
     Object.assign(this, { host, count, columns, shape, colors });
-    const [height, width] = shape;
-    this.canvas = document.createElement("canvas");
-    this.canvas.width = columns * (width + 1) - 1;
-    this.canvas.height = Math.ceil(count / columns) * (height + 1) - 1;
-    const zoom = Math.max(1, Math.floor((28 * scale) / Math.max(...shape)));
-    this.canvas.style.width = `${this.canvas.width * zoom}px`;
-    this.canvas.setAttribute("aria-hidden", "true");
-    this.context = this.canvas.getContext("2d");
-    this.image = this.context.createImageData(this.canvas.width, this.canvas.height);
+    const canvas = (this.canvas = document.createElement("canvas"));
+    canvas.width = columns * (shape[1] + 1) - 1;
+    canvas.height = Math.ceil(count / columns) * (shape[0] + 1) - 1;
+    canvas.style.width = `${canvas.width * Math.max(1, Math.floor((28 * scale) / Math.max(...shape)))}px`;
+    canvas.setAttribute("aria-hidden", "true");
+    this.context = canvas.getContext("2d");
+    this.image = this.context.createImageData(canvas.width, canvas.height);
     this.pixels = new Uint32Array(this.image.data.buffer);
     host.classList.add("playground-tiles");
     host.prepend(this.canvas);
@@ -270,25 +262,25 @@ class Tiles {
   }
 }
 
-/** Tiles to point at, by pointer or by arrow keys. */
+/** Tiles to point at, by pointer or by arrow keys; each stands for a number. */
 class Mosaic extends Tiles {
   /**
    * @param {HTMLElement} host where they are put.
-   * @param {object} options as for Tiles, and besides what is done: choose(tile), point(tile or
-   *     null), toggle(tile), if anything; and what is said: describe(tile), caption(tile), if any.
+   * @param {object} options as for Tiles, and besides what is done: choose(number), point(number
+   *     or null), and toggle(number), if anything; and what is said: describe(number).
    */
   constructor(host, options) {
     super(host, options);
     Object.assign(this, options, { chosen: null, active: null });
+    this.numbers = Array.from({ length: this.count }, (_, tile) => tile);
     const id = randomName();
     const grid = document.createElement("div");
     grid.className = "playground-cells";
     grid.style.gap = `${100 / this.canvas.height}% ${100 / this.canvas.width}%`;
     grid.style.gridTemplateColumns = `repeat(${this.columns}, 1fr)`;
-    const cells = Array.from({ length: this.count }, (_, tile) =>
-      `${tile % this.columns ? "" : '</div><div role="row">'}` +
-      `<span role="gridcell" id="${id}-${tile}" data-tile="${tile}"></span>`);
-    grid.innerHTML = `<div>${cells.join("")}</div>`;
+    const cell = (tile) => `${tile % this.columns ? "" : '</div><div role="row">'}
+      <span role="gridcell" id="${id}-${tile}" data-tile="${tile}"></span>`;
+    grid.innerHTML = `<div>${this.numbers.map(cell).join("")}</div>`;
     this.cells = [...grid.querySelectorAll("span")];
     host.tabIndex = 0;
     host.setAttribute("role", "grid");
@@ -298,11 +290,11 @@ class Mosaic extends Tiles {
 
   listen() {
     const on = (kind, action) => this.host.addEventListener(kind, action);
-    const at = (event) => (event.target.dataset.tile ? Number(event.target.dataset.tile) : null);
+    const at = (event) => this.numbers[event.target.dataset.tile] ?? null;
     on("pointermove", (event) => this.point(at(event)));
     on("pointerleave", () => this.point(null));
     on("blur", () => this.point(null));
-    on("focus", () => this.host.matches(":focus-visible") && this.point(this.here));
+    on("focus", () => this.host.matches(":focus-visible") && this.point(this.numbers[this.here]));
     on("click", (event) => at(event) !== null && this.choose(at(event)));
     on("keydown", (event) => {
       const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
@@ -312,40 +304,40 @@ class Mosaic extends Tiles {
 
   /** Whether the key means anything here. */
   press(key) {
-    const { here, count, columns } = this;
+    const { here, count, columns, numbers } = this;
     const places = { ArrowLeft: here - 1, ArrowRight: here + 1, ArrowUp: here - columns,
       ArrowDown: here + columns, Home: 0, End: count - 1 };
-    if (key in places) {
-      if (places[key] >= 0 && places[key] < count) this.point(places[key]);
-    } else if (key === "Enter" || key === " ") this.choose(here);
-    else if (key === "x" && this.toggle) this.toggle(here);
+    if (key in places) this.point(numbers[places[key]] ?? numbers[here]);
+    else if (key === "Enter" || key === " ") this.choose(numbers[here]);
+    else if (key === "x" && this.toggle) this.toggle(numbers[here]);
     else return false;
     return true;
   }
 
   /** The tile that a key acts on. */
   get here() {
-    return [this.active, this.chosen].find((tile) => tile !== null && tile < this.count) ?? 0;
+    const places = [this.active, this.chosen].map((number) => this.numbers.indexOf(number));
+    return places.find((place) => place >= 0) ?? 0;
   }
 
   /**
    * Mark tiles.
    *
-   * @param {object} marks: chosen and active, a tile's number or null; others are functions that
-   *     say whether a tile is so, such as dead.
+   * @param {object} marks: chosen and active, a number or null; others are functions that say
+   *     whether a number is so, such as dead.
    */
   mark({ chosen, active, ...others }) {
     Object.assign(this, { chosen, active });
-    const marks = { chosen: (tile) => tile === chosen, active: (tile) => tile === active, ...others };
-    this.cells.forEach((cell, tile) => {
-      for (const kind in marks) cell.classList.toggle(`playground-is-${kind}`, !!marks[kind](tile));
-      if (this.caption) cell.dataset.caption = this.caption(tile);
-    });
+    const marks = { chosen: (number) => number === chosen, active: (n) => n === active, ...others };
     this.host.removeAttribute("aria-activedescendant");
-    if (active === null) return;
-    this.cells[active].setAttribute("aria-label", this.describe(active));
-    this.cells[active].setAttribute("aria-selected", active === chosen);
-    this.host.setAttribute("aria-activedescendant", this.cells[active].id);
+    this.cells.forEach((cell, tile) => {
+      const number = this.numbers[tile];
+      for (const kind in marks) cell.classList.toggle(`playground-is-${kind}`, !!marks[kind](number));
+      if (number !== active) return;
+      cell.setAttribute("aria-label", this.describe(number));
+      cell.setAttribute("aria-selected", number === chosen);
+      this.host.setAttribute("aria-activedescendant", cell.id);
+    });
   }
 }
 
@@ -414,11 +406,6 @@ class Axes {
     const place = `x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}"`;
     this.parts.push(`<text class="${kind}" ${place}>${escaped(words)}</text>`);
   }
-
-  grid(value, words) {
-    this.line(LEFT, this.y(value), this.right, this.y(value), "grid");
-    this.text(LEFT - 4, this.y(value) + 4, words, "end");
-  }
 }
 
 /** Each term of the loss over the steps, on a log axis. */
@@ -431,15 +418,21 @@ function drawCurves(right, height, { steps, curves, terms, marks }) {
   // Beyond five decades a term counts for nothing.
   const low = Math.max(Math.min(Math.floor(Math.min(...logs, high)), high - 1), high - 5);
   const axes = new Axes(right, height, top, last, low, high, "step");
-  for (let power = low; power <= high; power++) axes.grid(power, short(10 ** power));
+  for (let power = low; power <= high; power++) {
+    axes.line(LEFT, axes.y(power), right, axes.y(power), "grid");
+    axes.text(LEFT - 4, axes.y(power) + 4, short(10 ** power), "end");
+  }
   const names = [];
   for (const [key, values] of Object.entries(curves)) {
     const { label, color, dashes } = terms[key];
     const ink = color === "#000000" ? "currentColor" : color; // black is lost on a dark page
     const heights = [...values].map((v) => (v > 0 ? axes.y(Math.max(Math.log10(v), low)) : null));
-    const path = pathOf([...steps].map(axes.x), heights);
-    axes.parts.push(
-      `<path class="curve" d="${path}" stroke="${ink}" stroke-dasharray="${dashes.join(" ")}"/>`);
+    const path = heights.map((y, i) => { // in pieces, where the term is on; a lone point is a dot
+      const point = `${axes.x(steps[i]).toFixed(1)} ${y?.toFixed(1)}`;
+      return y === null ? "" : heights[i - 1] == null ? `M${point}h0` : `L${point}`;
+    });
+    const look = `stroke="${ink}" stroke-dasharray="${dashes.join(" ")}"`;
+    axes.parts.push(`<path class="curve" d="${path.join("")}" ${look}/>`);
     const end = heights.at(-1);
     names.push({ y: end ?? axes.bottom, words: end === null ? `${label} off` : label });
   }
@@ -463,15 +456,6 @@ function placeMarks(marks, place, right) {
     if (row >= 0) rows[row].push({ from, to: from + width });
     return { x, from, row, words };
   });
-}
-
-/** A path through the points where a term is on, in pieces; a lone point is a dot. */
-function pathOf(xs, ys) {
-  return ys.map((y, i) => {
-    if (y === null) return "";
-    const point = `${xs[i].toFixed(1)} ${y.toFixed(1)}`;
-    return i && ys[i - 1] !== null ? `L${point}` : `M${point}h0`;
-  }).join("");
 }
 
 /** Move labels downwards until none overlaps; those that left the picture push upwards again. */
@@ -667,13 +651,13 @@ class Playground {
       "click snapshot": () => ask("snapshot", { on: !this.clock.frame.snapshot }),
       "change common-scale": () => this.paintFeatures(),
       "click all-on": () => ask("switch", { all: true }),
-      "change unit": ({ target }) => typed(target, (unit) => this.look(unit)),
+      "change unit": ({ target }) => typed(target, (unit) => this.choose(unit)),
       "click switch": () => this.toggle(this.chosen),
       "click take": () => typed(this.part("image").lastElementChild, (image) => this.take(image)),
       "click clear": () => this.wipe({ clear: true }),
       "pointerdown pad": (event) => this.putPen(event),
       "pointermove pad": (event) => event.buttons && this.movePen(event),
-      "click drawn-code": (event) => this.look(this.charts.code.at(event, setup.units)),
+      "click drawn-code": (event) => this.choose(this.charts.code.at(event, setup.units)),
       "click histogram": (event) => this.chooseBar(this.charts.histogram.at(event, BINS)),
       "keydown histogram": (event) => this.moveBar(event),
     };
@@ -685,22 +669,24 @@ class Playground {
   }
 
   buildTiles({ tiles: count, columns, image_shape: shape, images }) {
-    const put = (name, kind, more) => new kind(this.part(name), { shape, columns: 1, count: 1, ...more });
+    const put = (name, kind, how) => new kind(this.part(name), { shape, columns: 1, count: 1, ...how });
+    const row = (name, words, choose) => {
+      const point = (active) => mosaic.mark({ chosen: mosaic.chosen, active });
+      const describe = (image) => `${words} ${image}`;
+      const how = { count: images, columns: images, colors: GRAY, describe, choose, point };
+      const mosaic = put(name, Mosaic, how);
+      return mosaic;
+    };
     const explain = (image) => {
       this.open("reconstruction");
       this.clock.ask({ do: "explain", image });
     };
-    const row = (name, words, choose) => {
-      const point = (active) => mosaic.mark({ chosen: mosaic.chosen, active });
-      const describe = (image) => `${words} ${image}`;
-      const more = { count: images, columns: images, colors: GRAY, describe, choose, point };
-      const mosaic = put(name, Mosaic, more);
-      return mosaic;
-    };
-    const units = { count, columns: Math.min(columns, count), ...this.handsOn((tile) => tile) };
+    const hands = ["describe", "choose", "toggle", "point"].map((name) => [name, this[name].bind(this)]);
+    this.units = { shape, colors: DIVERGING, ...Object.fromEntries(hands) };
+    const features = { ...this.units, count, columns: Math.min(columns, count) };
     this.tiles = {
-      features: put("features", Mosaic, units),
-      old_features: put("old-features", Mosaic, units),
+      features: put("features", Mosaic, features),
+      old_features: put("old-features", Mosaic, features),
       originals: row("originals", "original", (image) => this.take(image)),
       reconstructions: row("reconstructions", "reconstruction", explain),
       old_reconstructions: row("old-reconstructions", "reconstruction before", explain),
@@ -713,17 +699,6 @@ class Playground {
     this.wipe();
   }
 
-  /** What can be done with tiles of which each is a unit. */
-  handsOn(unitOf) {
-    const point = (tile) => {
-      this.active = tile === null ? null : unitOf(tile);
-      this.mark();
-    };
-    const describe = (tile) => this.describe(unitOf(tile));
-    const [choose, toggle] = [this.look, this.toggle].map((act) => (tile) => act.call(this, unitOf(tile)));
-    return { colors: DIVERGING, point, describe, choose, toggle };
-  }
-
   // What a hand does
 
   /** Open the tab "unit", "reconstruction" or "drawing". */
@@ -731,7 +706,8 @@ class Playground {
     this.el.querySelector(`[type="radio"][value="${name}"]`).checked = true;
   }
 
-  look(unit) {
+  /** Look closer at a unit. */
+  choose(unit) {
     if (unit === null) return;
     this.chosen = unit;
     this.open("unit");
@@ -739,8 +715,15 @@ class Playground {
     this.mark();
   }
 
+  /** Switch a unit off, or on again. */
   toggle(unit) {
     this.clock.ask({ do: "switch", unit, on: this.clock.frame.off.includes(unit) });
+  }
+
+  /** Point at a unit, or at none. */
+  point(unit) {
+    this.active = unit;
+    this.mark();
   }
 
   chooseBar(bar) {
@@ -783,17 +766,14 @@ class Playground {
   }
 
   /** A soft line from where the pen was to where it is. */
-  movePen(event) {
-    const { target: pad } = event;
-    const box = pad.getBoundingClientRect();
-    const x = ((event.clientX - box.left) / box.width) * pad.width;
-    const y = ((event.clientY - box.top) / box.height) * pad.height;
+  movePen({ target: pad, offsetX, offsetY }) {
+    const at = [(offsetX * pad.width) / pad.clientWidth, (offsetY * pad.height) / pad.clientHeight];
     const pen = pad.getContext("2d");
     pen.beginPath();
-    pen.moveTo(...(this.pen ?? [x, y]));
-    pen.lineTo(x, y);
+    pen.moveTo(...(this.pen ?? at));
+    pen.lineTo(...at);
     pen.stroke();
-    this.pen = [x, y];
+    this.pen = at;
     const { data } = pen.getImageData(0, 0, pad.width, pad.height);
     this.clock.ask({ do: "draw", buffers: [data.filter((_, i) => i % 4 === 0)] });
   }
@@ -819,7 +799,7 @@ class Playground {
     if (frame.unit) shown.push("unit_feature", "unit_images");
     if (frame.buffers.includes("drawn")) shown.push("drawn", "drawn_reconstruction");
     for (const name of shown) if (arrays[name]) this.tiles[name].paint(arrays[name]);
-    for (const part of this.el.querySelectorAll(".playground-before")) part.hidden = !frame.snapshot;
+    this.part("pictures").dataset.before = !!frame.snapshot;
     this.part("old-words").textContent = frame.snapshot?.words ?? "";
     this.part("all-on").hidden = !frame.off.length;
     if (arrays.features) this.paintFeatures();
@@ -852,12 +832,10 @@ class Playground {
     const common = { chosen, active, counted, off: (unit) => frame.off.includes(unit) };
     tiles.features.mark({ ...common, dead: (unit) => arrays.dead?.[unit] });
     if (frame.snapshot) tiles.old_features.mark({ ...common, dead: (unit) => arrays.old_dead[unit] });
-    const { active: image } = tiles.reconstructions;
-    tiles.reconstructions.mark({ active: image, chosen: frame.explained?.image ?? null });
-    const units = frame.explained?.units ?? [];
-    const place = (unit) => (units.includes(unit) ? units.indexOf(unit) : null);
-    const off = (tile) => common.off(units[tile]);
-    tiles.parts?.mark({ active: place(active), chosen: place(chosen), off });
+    const { reconstructions, parts } = tiles;
+    const image = frame.explained?.image ?? null;
+    reconstructions.mark({ chosen: image, active: reconstructions.active });
+    parts?.mark({ chosen, active, off: common.off });
     const hint = "× dead unit. Click one to look closer; x switches it off.";
     this.part("readout").textContent = active === null ? hint : this.describe(active);
   }
@@ -902,10 +880,7 @@ class Playground {
 
   drawUnit() {
     const { frame: { unit, off, hyperparameters: { rho } }, arrays } = this.clock;
-    this.part("look-unit").dataset.unit = unit ? unit.number : "";
-    for (const name of ["switch", "unit-feature", "unit-images", "unit-counts"]) {
-      this.part(name).toggleAttribute("hidden", !unit);
-    }
+    this.part("look-unit").dataset.unit = unit?.number ?? "none";
     this.part("unit-words").textContent = UNCHOSEN;
     if (!unit) return;
     this.put("unit", unit.number);
@@ -923,7 +898,7 @@ class Playground {
 
   drawExplained() {
     const { frame: { explained }, arrays } = this.clock;
-    const { image, units = [] } = explained ?? {};
+    const { image, units = [], activations } = explained ?? {};
     const words = units.length
       ? `Image ${image} is drawn mostly by these units; below each, its activation.`
       : `No unit is active in image ${image}.`;
@@ -933,23 +908,21 @@ class Playground {
     parts.hidden = !units.length;
     if (parts.hidden) return;
     if (this.tiles.parts?.count !== units.length) {
-      const host = parts.cloneNode(); // without what listened to it
-      parts.replaceWith(host);
-      const at = (tile) => this.clock.frame.explained.units[tile];
-      const caption = (tile) => `${at(tile)}: ${this.clock.frame.explained.activations[tile].toFixed(2)}`;
-      const how = { count: units.length, columns: units.length, shape: this.setup.image_shape, scale: 2 };
-      this.tiles.parts = new Mosaic(host, { ...how, ...this.handsOn(at), caption });
+      parts.replaceWith(parts.cloneNode()); // without what listened to it
+      const how = { count: units.length, columns: units.length, scale: 2, ...this.units };
+      this.tiles.parts = new Mosaic(this.part("parts"), how);
     }
+    this.tiles.parts.numbers = units;
+    units.forEach((unit, i) => {
+      this.tiles.parts.cells[i].dataset.caption = `${unit}: ${activations[i].toFixed(2)}`;
+    });
     this.tiles.parts.paint(arrays.explain_features);
   }
 
   drawCode() {
     const { frame: { buffers }, arrays: { drawn_code: code } } = this.clock;
-    const drawn = buffers.includes("drawn");
-    for (const part of this.part("look-drawing").querySelectorAll("figure, svg")) {
-      part.toggleAttribute("hidden", !drawn);
-    }
-    if (!drawn) return;
+    this.part("look-drawing").dataset.drawn = buffers.includes("drawn");
+    if (!buffers.includes("drawn")) return;
     const strongest = [...code.keys()].sort((a, b) => code[b] - code[a]).slice(0, 3);
     const words = `Its code; the strongest units are ${strongest.join(", ")}`;
     this.charts.code.show({ counts: [...code], upper: code.length }, words);
@@ -980,11 +953,11 @@ class Playground {
     this.words = figures + remark;
     status.innerHTML = `${escaped(figures)}<b>${escaped(remark)}</b>
       <small>on ${thousands(this.setup.validation_images)} validation images</small>`;
-    this.showButtons();
+    this.enable();
   }
 
   /** What can be pressed, and what that would do. */
-  showButtons() {
+  enable() {
     const { frame, ended, trains } = this.clock;
     for (const part of this.el.querySelectorAll("button, input, select")) part.disabled = !!ended;
     const train = this.part("train");

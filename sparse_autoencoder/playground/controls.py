@@ -84,25 +84,6 @@ class View(anywidget.AnyWidget):
     _esm, _css = _read("view.js"), _read("view.css")
     kind = traitlets.Unicode().tag(sync=True)
     first = traitlets.Dict(default_value=None, allow_none=True).tag(sync=True)
-    place0, place1, place2 = (traitlets.Int().tag(sync=True) for _ in range(3))
-    done, models, features, reconstructions = (traitlets.List().tag(sync=True) for _ in range(4))
-    places, labels = (traitlets.Dict().tag(sync=True) for _ in range(2))
-
-    def follow(self, *controls):
-        """Have place0, place1 … follow these widgets, in the page: no kernel is needed for it.
-
-        Args:
-            controls: pairs of a widget and the name of its trait, a number.
-
-        Returns:
-            the links, to be closed with the widgets.
-        """
-        for number, (widget, trait) in enumerate(controls):
-            setattr(self, f"place{number}", getattr(widget, trait))
-        return [
-            widgets.jsdlink(control, (self, f"place{number}"))
-            for number, control in enumerate(controls)
-        ]
 
     def or_else(self, words, *pictures):
         """This, and what stands there until it is seen, or for ever where it cannot be shown.
@@ -122,6 +103,25 @@ class Onlooker(View):
     """The same, drawn by explorer.js, which needs no engine."""
 
     _esm = _read("explorer.js")
+    place0, place1, place2 = (traitlets.Int().tag(sync=True) for _ in range(3))
+    done, models, features, reconstructions = (traitlets.List().tag(sync=True) for _ in range(4))
+    places, labels = (traitlets.Dict().tag(sync=True) for _ in range(2))
+
+    def follow(self, *controls):
+        """Have place0, place1 … follow these widgets, in the page: no kernel is needed for it.
+
+        Args:
+            controls: pairs of a widget and the name of its trait, a number.
+
+        Returns:
+            the links, to be closed with the widgets.
+        """
+        for number, (widget, trait) in enumerate(controls):
+            setattr(self, f"place{number}", getattr(widget, trait))
+        return [
+            widgets.jsdlink(control, (self, f"place{number}"))
+            for number, control in enumerate(controls)
+        ]
 
 
 class Slider(widgets.SelectionSlider):

@@ -26,11 +26,9 @@ def centred(image):
     ink = np.clip(np.asarray(resized), 0, 1)
     placed = np.zeros_like(image)
     place = []
-    for axis, whole in enumerate(image.shape):
-        part = ink.shape[axis]
-        mass = ink.sum(axis=1 - axis)
-        centre = np.average(np.arange(part) + 0.5, weights=mass)
-        first = int(np.clip(np.floor(whole / 2 - centre + 0.5), 0, whole - part))
+    for axis, (whole, part) in enumerate(zip(image.shape, ink.shape, strict=True)):
+        centre = np.average(np.arange(part), weights=ink.sum(axis=1 - axis))
+        first = int(np.clip(np.ceil(whole / 2 - centre - 0.5), 0, whole - part))
         place.append(slice(first, first + part))
     placed[tuple(place)] = ink
     return placed

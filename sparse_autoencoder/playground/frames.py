@@ -1,6 +1,7 @@
 """What the view shows of a training: figures and arrays of a frame. PROTOCOL.md has them all."""
 
 import math
+from dataclasses import asdict
 
 import numpy as np
 
@@ -31,10 +32,11 @@ class Frames:
         if len(image_shape) != 2 or math.prod(image_shape) != pixels:
             shape = "×".join(map(str, image_shape))
             raise ValueError(
-                f"The playground draws gray images, but these are {shape} and have {pixels} "
-                "numbers each: give it one number for each pixel, and their (height, width)."
+                f"The playground draws gray images, (height, width), but these are {shape}, with "
+                f"{pixels} numbers each: give it one number for each pixel."
             )
         self.training, self.image_shape, self.sliders = training, tuple(image_shape), sliders
+        self._images = len(training.reconstructions) - 1
         self._unit = self._image = self._snapshot = None
         self._draws = False
 
@@ -53,7 +55,7 @@ class Frames:
 
     def explain(self, image):
         """Say which units draw this reconstruction from now on, or of none."""
-        self._check("image", image, PICTURED)
+        self._check("image", image, self._images)
         if image is not None:
             self._rows_of_w2()  # refuses a model that has none
         self._image = image
@@ -66,7 +68,7 @@ class Frames:
             image: number of one of the images shown, instead.
             clear: see none any more.
         """
-        self._check("image", image, PICTURED)
+        self._check("image", image, self._images)
         count = math.prod(self.image_shape)
         if clear:
             drawing = np.zeros(count, np.float32)
@@ -101,13 +103,9 @@ class Frames:
             "image_shape": self.image_shape,
             "tiles": min(TILES, units),
             "units": units,
-            "images": len(training.reconstructions) - 1,
+            "images": self._images,
             "columns": COLUMNS,
-            "terms": {
-                key: {"label": term.label, "color": term.color, "dashes": term.dashes}
-                for key, term in TERMS.items()
-                if key in training.terms
-            },
+            "terms": {key: asdict(TERMS[key]) for key in TERMS if key in training.terms},
             "symbols": {key: HYPERPARAMETERS[key].symbol for key in training.hyperparameters},
             "validation_images": len(training.shown),
             "threshold": training.threshold,
@@ -122,16 +120,15 @@ class Frames:
         """
         training, histogram = self.training, self.training.histogram._asdict()
         values = histogram.pop("values")
+        count = len(training.off)
+        off = f"; {count} switched off in the pictures" if count else ""
         steps, terms = zip(*training.history, strict=True)
         content = {
-            "words": training.in_words(figures) + self._off_in_words() + ".",
+            "words": training.in_words(figures) + off + ".",
             "figures": figures,
             "hyperparameters": training.hyperparameters,
             "seed": training.seed,
-            "marks": [
-                [step, f"{HYPERPARAMETERS[name].symbol} {value_in_words(value)}"]
-                for step, name, value in training.marks
-            ],
+            "marks": [[step, said(name, value)] for step, name, value in training.marks],
             "off": sorted(training.off),
             "histogram": histogram | {"of": "units" if training.threshold else "images"},
             "unit": None,
@@ -209,19 +206,18 @@ class Frames:
             )
         return rows
 
-    def _off_in_words(self):
-        count = len(self.training.off)
-        if not count:
-            return ""
-        return f"; without {count} unit{'s' * (count > 1)} in the reconstructions shown"
-
     def _caption(self):
         """Of the snapshot: where it was taken, with which hyperparameters, and how it stood."""
-        values, terms = self.training.hyperparameters, self.training.terms
-        chosen = [f"{HYPERPARAMETERS[k].symbol} {value_in_words(values[k])}" for k in self.sliders]
-        stood = [f"{TERMS[key].label} {value:.2f}" for key, value in terms.items()]
+        now = self.training.hyperparameters
+        chosen = [said(name, now[name]) for name in self.sliders]
+        stood = [f"{TERMS[key].label} {value:.2f}" for key, value in self.training.terms.items()]
         active = f"{self.training.active_units.mean():.1f} active units per image"
         return f"At step {self.training.step:,}: {', '.join(chosen)}; {', '.join(stood)}, {active}"
+
+
+def said(name, value):
+    """A hyperparameter's value with its symbol."""
+    return f"{HYPERPARAMETERS[name].symbol} {value_in_words(value)}"
 
 
 def scaled(features):

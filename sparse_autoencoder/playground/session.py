@@ -5,8 +5,8 @@ The view clocks: whoever does not ask is not trained for. PROTOCOL.md says what 
 
 import contextlib
 import threading
-import time
 from collections import deque
+from time import perf_counter
 
 VERSION = 1  # of the protocol
 
@@ -17,10 +17,7 @@ GONE = 2  # seconds without a request, after which a view may be closed
 
 READY = "Ready: press Train."
 COMPILING = "Compiling the training step: a few seconds, once."
-OTHER_VERSION = (
-    "The page and the kernel are of different versions: restart the kernel, load the page again, "
-    "and run this cell again."
-)
+OTHER_VERSION = "Restart the kernel and load the page again: their versions differ."
 LOADED_AGAIN = "Paused, since the page was closed or loaded again. Train goes on."
 
 
@@ -42,20 +39,15 @@ class Session:
     Attributes:
         figures: those of the last frame: see LiveTraining.measure.
         playing: whether it trains when the view asks.
-        state: "paused", "training", or "broken": the loss is no longer finite, so Train does
-            nothing.
-        note: what the reader should know about it.
-        speed: a name in SPEEDS.
+        broken: the loss is no longer finite, so Train does nothing.
     """
 
-    def __init__(
-        self, training, frames, send, move, presets, idle_minutes=10, clock=time.monotonic
-    ):
+    def __init__(self, training, frames, send, move, presets, idle_minutes=10, clock=perf_counter):
         self.training, self.frames, self.presets = training, frames, presets
         self.idle_minutes, self.clock = idle_minutes, clock
         self.lock = threading.RLock()
         self.playing = self.broken = False
-        self.note, self.speed = READY, "normal"
+        self._note, self._speed = READY, "normal"
         self._send, self._move = send, move
         self._view = None  # that clocks
         self._changes = deque()  # its two ends need no lock, so a slider never waits for a slice
@@ -115,7 +107,9 @@ class Session:
                 if self.playing and view == self._view:
                     self._tick(request.get("hurry", False))
             case {"do": "train", "on": True, "view": view}:
-                self._play(view)
+                if not self.broken:
+                    self.playing, self._note = True, ""
+                    self._view, self._asked = view, self.clock()
             case {"do": "train"}:
                 self._stop("Paused.")
             case {"do": "step"}:
@@ -123,7 +117,7 @@ class Session:
             case {"do": "reset"}:
                 self.reset(request.get("seed"))
             case {"do": "speed", "speed": name} if name in SPEEDS:
-                self.speed = name
+                self._speed = name
             case {"do": "preset", "preset": name} if name in self.presets:
                 self.set(**self.presets[name])
             case {"do": "set", "values": values}:
@@ -138,15 +132,11 @@ class Session:
     def _tick(self, hurry):
         if self.clock() - self._touched > 60 * self.idle_minutes:
             self._stop(f"Paused: nothing was touched for {self.idle_minutes:g} minutes.")
-        else:
-            self._train(self._steps_of_a_slice(hurry))
-
-    def _steps_of_a_slice(self, hurry):
-        if self._step_costs is None or self.speed == "one step":
-            return 1
+            return
         # Where measuring takes long, as with a thousand units, a slice does so too.
-        seconds = HURRY if hurry else max(SPEEDS[self.speed], 1.5e-3 * self._ms["measure"])
-        return max(1, int(seconds / self._step_costs))
+        seconds = HURRY if hurry else max(SPEEDS[self._speed], 1.5e-3 * self._ms["measure"])
+        one = self._step_costs is None or self._speed == "one step"
+        self._train(1 if one else max(1, int(seconds / self._step_costs)))
 
     # Cells and sliders, and what the view asks as well
 
@@ -159,7 +149,7 @@ class Session:
                 self.set()
             except Exception as error:  # which would vanish into a log
                 self._fail(error)
-                self._say(self.state, self.note)
+                self._say(self.state, self._note)
 
     def set(self, **hyperparameters):
         """Change hyperparameters now, all or none, after what the sliders were moved to.
@@ -196,7 +186,7 @@ class Session:
             self._apply_changes()
             self.training.reset(seed)
             self.broken = False
-            self.note = "" if self.playing else "Back at the start."
+            self._note = "" if self.playing else "Back at the start."
             self.draw()
 
     def draw(self):
@@ -212,24 +202,19 @@ class Session:
         with self.lock:
             self._closed, self.playing = True, False
 
-    def _play(self, view):
-        if not self.broken:
-            self._view, self._asked = view, self.clock()
-            self.playing, self.note = True, ""
-
     def _stop(self, note):
         self.playing = False
         self._apply_changes()
         if not self.broken:
-            self.note = note
+            self._note = note
 
     def _fail(self, error):
         """Pause, and say why."""
         self.playing = False
         self.broken = self.broken or isinstance(error, FloatingPointError)
-        self.note = f"Paused: {error}"
+        self._note = f"Paused: {error}"
         if isinstance(error, KeyboardInterrupt):
-            self.note = "Paused, since the kernel was interrupted."
+            self._note = "Paused, since the kernel was interrupted."
 
     def _apply_changes(self):
         while self._changes:
@@ -248,8 +233,7 @@ class Session:
         self._ms["train"] = 1000 * seconds
         if self.training.times_compiled == compiled:
             now = max(seconds / steps, 1e-6)
-            before = self._step_costs or now
-            self._step_costs = 0.7 * before + 0.3 * now
+            self._step_costs = 0.7 * (self._step_costs or now) + 0.3 * now
 
     def _measure(self):
         began = self.clock()
@@ -260,7 +244,7 @@ class Session:
             raise
         self._ms["measure"] = 1000 * (self.clock() - began)
         if self.broken:  # the term that was too large is off, say
-            self.broken, self.note = False, READY
+            self.broken, self._note = False, READY
 
     # Messages
 
@@ -284,10 +268,10 @@ class Session:
             "state": self.state,
             "playing": self.playing,
             "clock": self._view,
-            "wait": ONE_STEP if self.speed == "one step" else 0,
-            "note": self.note,
+            "wait": ONE_STEP if self._speed == "one step" else 0,
+            "note": self._note,
             "hyperparameters": self.training.hyperparameters,
-            "speed": self.speed,
+            "speed": self._speed,
             "ms": dict(self._ms),
         }
         if request.get("do") in ("hello", "snapshot"):

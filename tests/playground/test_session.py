@@ -349,7 +349,7 @@ def test_what_cannot_be_done_is_said_in_the_answer(request_, view):
 def test_a_view_of_another_version_is_told_so_and_nothing_else_is_done(session, sent):
     session.answer({"v": 2, "view": "a", "n": 1, "do": "train", "on": True})
     (message,) = sent
-    assert message["kind"] == "state" and "restart the kernel" in message["note"]
+    assert message["kind"] == "state" and "Restart the kernel" in message["note"]
     assert not session.playing
 
 

@@ -233,11 +233,9 @@ class Lab:
         self.page.keyboard.press("Enter")
 
     def picture(self, label="features", number=0):
-        """The bytes of a picture, as the browser has them."""
-        image = self.page.locator(f"img.playground-{label}").nth(number)
-        return image.evaluate(
-            "async image => [...new Uint8Array(await (await fetch(image.src)).arrayBuffer())]"
-        )
+        """What is on a canvas of a playground, as text that can be compared."""
+        canvas = self.page.locator(f".playground-{label} canvas").nth(number)
+        return canvas.evaluate("canvas => canvas.toDataURL()")
 
 
 def _number(text):

@@ -1,4 +1,4 @@
-"""Mosaics as PNG bytes, made within a few milliseconds: for the playground and for the sweep.
+"""Weights and images as bytes, and mosaics of them as PNG: for the playground and the sweep.
 
 matplotlib takes ten times as long for a picture, and its state must not be used from a thread.
 """
@@ -23,9 +23,8 @@ def features_png(weights, columns=14, image_shape=(28, 28), scale=1):
         image_shape: height and width of a feature in pixels.
         scale: screen pixels along the side of a pixel.
     """
-    features = weights.T / np.maximum(np.abs(weights).max(axis=0)[:, None], 1e-12)
-    picture = mosaic(features, columns, image_shape)
-    return _png(np.uint8(127.5 * picture + 128), scale, _diverging_palette())
+    picture = mosaic(feature_bytes(weights.T)[0], columns, image_shape, fill=128)
+    return _png(picture, scale, _diverging_palette())
 
 
 def images_png(images, columns, image_shape=(28, 28), scale=1):
@@ -37,12 +36,23 @@ def images_png(images, columns, image_shape=(28, 28), scale=1):
         image_shape: height and width of an image in pixels.
         scale: screen pixels along the side of a pixel.
     """
-    picture = mosaic(np.clip(images, 0, 1), columns, image_shape, fill=0.5)
-    return _png(np.uint8(255 * picture), scale)
+    return _png(mosaic(gray_bytes(images), columns, image_shape, fill=127), scale)
+
+
+def feature_bytes(features):
+    """Weights as bytes, 128 + 127·w/max|w| in each row, and these maxima: (n, pixels) → both."""
+    scales = np.abs(features).max(axis=1)
+    parts = features / np.maximum(scales, 1e-12)[:, None]
+    return np.uint8(np.rint(128 + 127 * parts)), np.float32(scales)
+
+
+def gray_bytes(images):
+    """Numbers from 0 to 1 as bytes; what lies outside is cut off."""
+    return np.uint8(np.rint(255 * np.clip(images, 0, 1)))
 
 
 def _png(picture, scale, palette=None):
-    image = Image.fromarray(np.kron(picture, np.ones((scale, scale), np.uint8)))
+    image = Image.fromarray(np.kron(np.uint8(picture), np.ones((scale, scale), np.uint8)))
     if palette:
         image.putpalette(palette)
     file = io.BytesIO()

@@ -55,6 +55,10 @@ class Hyperparameter:
         """Symbol and name, as beside a slider."""
         return f"{self.symbol}, {self.name}" if self.symbol != self.name else self.name
 
+    def says(self, value):
+        """A value with its symbol, as the reader sees both: "β off"."""
+        return f"{self.symbol} {value_in_words(value)}"
+
     def check(self, argument, value):
         """Raise a ValueError that says what `argument` was and what it may be, if out of range."""
         value = float(value)

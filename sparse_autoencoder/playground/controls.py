@@ -116,12 +116,10 @@ class Onlooker(View):
         Returns:
             the links, to be closed with the widgets.
         """
-        for number, (widget, trait) in enumerate(controls):
-            setattr(self, f"place{number}", getattr(widget, trait))
-        return [
-            widgets.jsdlink(control, (self, f"place{number}"))
-            for number, control in enumerate(controls)
-        ]
+        places = [(self, f"place{number}") for number in range(len(controls))]
+        for control, place in zip(controls, places, strict=True):
+            setattr(*place, getattr(*control))
+        return [*map(widgets.jsdlink, controls, places)]
 
 
 class Slider(widgets.SelectionSlider):

@@ -5,7 +5,8 @@ from dataclasses import asdict
 
 import numpy as np
 
-from ..vocabulary import HYPERPARAMETERS, TERMS, value_in_words
+from ..pngs import feature_bytes, gray_bytes
+from ..vocabulary import HYPERPARAMETERS, TERMS
 from .digit import centred
 from .engine import PICTURED
 
@@ -110,7 +111,7 @@ class Frames:
             "validation_images": len(training.shown),
             "threshold": training.threshold,
         }
-        return content, {"originals": gray(training.shown[:PICTURED])}
+        return content, {"originals": gray_bytes(training.shown[:PICTURED])}
 
     def frame(self, figures):
         """What is shown now: content, and arrays by name.
@@ -128,7 +129,9 @@ class Frames:
             "figures": figures,
             "hyperparameters": training.hyperparameters,
             "seed": training.seed,
-            "marks": [[step, said(name, value)] for step, name, value in training.marks],
+            "marks": [
+                [step, HYPERPARAMETERS[name].says(value)] for step, name, value in training.marks
+            ],
             "off": sorted(training.off),
             "histogram": histogram | {"of": "units" if training.threshold else "images"},
             "unit": None,
@@ -148,8 +151,8 @@ class Frames:
         if self._image is not None:
             self._add_explanation(content, arrays)
         if self._draws:
-            arrays["drawn"] = gray(training.drawing)
-            arrays["drawn_reconstruction"] = gray(training.reconstructions[-1])
+            arrays["drawn"] = gray_bytes(training.drawing)
+            arrays["drawn_reconstruction"] = gray_bytes(training.reconstructions[-1])
             arrays["drawn_code"] = training.pictured_code[-1]
         return content, arrays
 
@@ -158,12 +161,12 @@ class Frames:
         return self._snapshot[1] if self._snapshot else {}
 
     def _pictures(self):
-        features, scales = scaled(self.training.features.T[:TILES])
+        features, scales = feature_bytes(self.training.features.T[:TILES])
         return {
             "features": features,
             "scales": scales,
             "dead": np.uint8(self.training.dead[:TILES]),
-            "reconstructions": gray(self.training.reconstructions[:-1]),
+            "reconstructions": gray_bytes(self.training.reconstructions[:-1]),
         }
 
     def _add_unit(self, content, arrays):
@@ -178,9 +181,9 @@ class Frames:
             "dead": bool(training.dead[number]),
             "strongest": code[strongest].tolist(),
         }
-        arrays["unit_feature"] = scaled(training.features[:, [number]].T)[0][0]
+        arrays["unit_feature"] = feature_bytes(training.features[:, [number]].T)[0][0]
         arrays["unit_counts"] = np.int32(np.histogram(code, BINS, (0, upper))[0])
-        arrays["unit_images"] = gray(training.shown[strongest])
+        arrays["unit_images"] = gray_bytes(training.shown[strongest])
 
     def _add_explanation(self, content, arrays):
         """The units that draw an image most: by activation times length of their row of W2."""
@@ -193,7 +196,7 @@ class Frames:
             "units": units.tolist(),
             "activations": code[units].tolist(),
         }
-        arrays["explain_features"] = scaled(rows[units])[0]
+        arrays["explain_features"] = feature_bytes(rows[units])[0]
 
     def _rows_of_w2(self):
         """What each unit draws, (units, pixels)."""
@@ -209,24 +212,7 @@ class Frames:
     def _caption(self):
         """Of the snapshot: where it was taken, with which hyperparameters, and how it stood."""
         now = self.training.hyperparameters
-        chosen = [said(name, now[name]) for name in self.sliders]
+        chosen = [HYPERPARAMETERS[name].says(now[name]) for name in self.sliders]
         stood = [f"{TERMS[key].label} {value:.2f}" for key, value in self.training.terms.items()]
         active = f"{self.training.active_units.mean():.1f} active units per image"
         return f"At step {self.training.step:,}: {', '.join(chosen)}; {', '.join(stood)}, {active}"
-
-
-def said(name, value):
-    """A hyperparameter's value with its symbol."""
-    return f"{HYPERPARAMETERS[name].symbol} {value_in_words(value)}"
-
-
-def scaled(features):
-    """Weights as bytes, 128 + 127·w/max|w| in each row, and these maxima: (n, pixels) → both."""
-    scales = np.abs(features).max(axis=1)
-    parts = features / np.maximum(scales, 1e-12)[:, None]
-    return np.uint8(np.rint(128 + 127 * parts)), np.float32(scales)
-
-
-def gray(images):
-    """Numbers from 0 to 1 as bytes; what lies outside is cut off."""
-    return np.uint8(np.rint(255 * np.clip(images, 0, 1)))

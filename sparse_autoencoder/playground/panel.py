@@ -77,7 +77,7 @@ class Playground(Panel):
             idle_minutes=idle_minutes,
         )
         self._sliders = {name: self._slider(name, grid) for name, grid in grids.items()}
-        content, buffers = self.session.first()
+        content, buffers = self.session.frame("hello")
         self._view = View(kind="playground", first={"content": content, "buffers": buffers})
         self._view.on_msg(lambda _, content, buffers: self.session.answer(content, buffers))
         row = widgets.HBox(list(self._sliders.values()), layout=WRAP)

@@ -85,10 +85,6 @@ class Session:
                 self._request = None
             self._send_frame(request)
 
-    def first(self):
-        """A frame that nobody asked for, with all that a new view needs: content and buffers."""
-        return self._frame({"do": "hello"})
-
     def _notice(self, request):
         """Who asked, and when."""
         now = self.clock()
@@ -252,10 +248,11 @@ class Session:
         self._send({"v": VERSION, "kind": "state", "state": state, "note": note}, [])
 
     def _send_frame(self, request=None):
-        self._send(*self._frame(request or {}))
+        self._send(*self.frame(**(request or {})))
         self._ms["train"] = 0
 
-    def _frame(self, request):
+    def frame(self, do=None, view=None, n=None, **_):
+        """The frame that answers a request, if any: content and buffers; "hello" wants all."""
         if not self.broken:  # else the last figures stay, for there is nothing to be drawn
             self._content, arrays = self.frames.frame(self.figures)
         else:
@@ -263,8 +260,8 @@ class Session:
         content = self._content | {
             "v": VERSION,
             "kind": "frame",
-            "view": request.get("view"),
-            "n": request.get("n"),
+            "view": view,
+            "n": n,
             "state": self.state,
             "playing": self.playing,
             "clock": self._view,
@@ -274,9 +271,9 @@ class Session:
             "speed": self._speed,
             "ms": dict(self._ms),
         }
-        if request.get("do") in ("hello", "snapshot"):
+        if do in ("hello", "snapshot"):
             arrays = arrays | self.frames.old()
-        if request.get("do") == "hello":
+        if do == "hello":
             setup, originals = self.frames.setup()
             more = {"speeds": list(SPEEDS), "presets": list(self.presets)}
             content["setup"] = setup | more | {"seed": self.training.seed}

@@ -51,7 +51,8 @@ def test_it_shows_the_probe_that_measures_knows_its_labels_and_wrong_guesses(
     picture = np.asarray(Image.open(io.BytesIO(control("drawn").value)))
     assert picture.shape == (10 * 15 - 1, 10 * 15 - 1)  # ten labels of ten classes
     row = measures.draw_labels(small.y_train, 10, [0])[0]
-    assert np.array_equal(picture[:14, :14], np.uint8(255 * small.x_train[row].reshape(14, 14)))
+    shown = np.rint(255 * small.x_train[row].reshape(14, 14))
+    assert np.array_equal(picture[:14, :14], shown)
     guesses = probe.predict(small.x_validation)
     wrong = np.flatnonzero(guesses != small.y_validation)[0]
     assert told[1].value.startswith(f"{small.y_validation[wrong]} as {guesses[wrong]}")

@@ -199,6 +199,23 @@ def diagnose(diagnose):
     return right if mixed_up else None
 
 
+@check("return β and λ₂")
+def in_our_units(in_our_units):
+    """Are strengths converted from half a sum, and from a mean over 784 pixels?"""
+    for text, factor, squares in (("UFLDL", 2, 1), ("Keras", 784, 2), ("PyTorch", 784, 1)):
+        beta, lam2 = in_our_units(3.0, 0.01, text)
+        expected = 3.0 * factor, 0.01 * factor * squares
+        if np.isclose(beta, 3.0 / factor):
+            wrong = "divided where it should be multiplied. Its squared error is smaller than the"
+            return f"{text}: {wrong} SSE."
+        if not np.isclose(beta, expected[0]):
+            return f"{text}: β = 3 becomes {expected[0]:g}, not {beta:g}: which factor makes SSE?"
+        if np.isclose(lam2, expected[1] / 2):
+            return f"{text}: λ₂ is off by a factor of 2. Its L2 has no ½, ours has."
+        if not np.isclose(lam2, expected[1]):
+            return f"{text}: 0.01 becomes λ₂ = {expected[1]:g}, not {lam2:g}."
+
+
 # Lesson 04
 @check("return the number")
 def l0(l0):

@@ -174,6 +174,8 @@ MISTAKES = [
     ("diagnose", diagnosed(*FAULTS[:3]), "Each letter, A to D, has one fault of FAULTS, and each"),
     ("diagnose", diagnosed(*FAULTS), "2 of 4 are right."),
     ("diagnose", diagnosed(*FAULTS[2:], *FAULTS[:2]), "0 of 4 are right."),
+    ("in_our_units", lambda beta, lam, _: (beta, lam), "UFLDL: β = 3 becomes 6, not 3: which"),
+    ("in_our_units", lambda beta, lam, _: (2 * beta, lam), "UFLDL: λ₂ is off by a factor of 2."),
     ("l0", lambda code: np.sum(code > 0, axis=1), "One number is wanted, not the shape (2,)"),
     ("l0", lambda code: np.sum(code > 0.5) / 2, "A ReLU unit is active above 0; above 0.5 is the"),
     ("l0", lambda code: np.sum(code > 0), "Expected 2 active units per image, got 4."),

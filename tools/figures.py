@@ -77,14 +77,15 @@ def broken():
         "beta = 0": (KLSparsity(0.05, 0.0), 3e-3),
     }
     data = helpers.load_images("mnist")
-    digits = data.x_validation[:5]
-    figure, axes = plt.subplots(2, 4, figsize=(9, 2.8), height_ratios=[1.5, 1])
-    for name, (penalty, rate), (top, bottom) in zip("ABCD", runs.values(), axes.T, strict=True):
+    digits = data.x_validation[:8]
+    figure, axes = plt.subplots(4, 2, figsize=(9, 6.2), height_ratios=[3, 2, 3, 2])
+    pairs = axes.reshape(2, 2, 2).swapaxes(1, 2).reshape(4, 2)  # features above drawings
+    for name, (penalty, rate), (top, bottom) in zip("ABCD", runs.values(), pairs, strict=True):
         keras.utils.set_random_seed(0)
         model = build_autoencoder(sparsity=penalty, lam2=0.003)
         train(model, data.x_train, data.x_validation, epochs=5, learning_rate=rate)
-        helpers.show_features(model.encoder.kernel.numpy(), 40, 8, title=name, ax=top)
-        helpers.show_reconstructions(digits, model(digits).numpy(), 5, ax=bottom)
+        helpers.show_features(model.encoder.kernel.numpy(), 24, 8, title=name, ax=top)
+        helpers.show_reconstructions(digits, model(digits).numpy(), 8, ax=bottom)
         bottom.set_yticks([])
     answers = dict(zip("ABCD", runs, strict=True))
     figure.savefig(helpers.DATA / "broken_runs.png", metadata=answers)

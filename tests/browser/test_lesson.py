@@ -62,7 +62,6 @@ def walk(lab, path):
     lab.until(lambda: lab.status()["beta"] > before)
     lab.click("train")
     lab.wait_for_state("paused")
-    scroll_until(lab, ".explorer-rho", 400)
 
 
 def scroll_until(lab, selector, distance):

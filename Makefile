@@ -34,6 +34,8 @@ slides: dev ## makes a deck of slides of every lesson, in build/slides
 	$(PY) -m tools.slides
 site: dev ## makes pages to read of every lesson, in build/site
 	$(PY) -m tools.site
+live: dev ## makes the page that trains without Python, build/live.html
+	$(PY) -m tools.live
 recording: dev ## records the README's moving picture from a real browser
 	$(PY) -m tools.figures recording
 
@@ -62,4 +64,4 @@ clean: ## removes the environments and what tools left behind
 	find . \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 .PHONY: help lab setup dev test test-all test-lessons test-browser test-publish test-nbgrader \
-    test-setup test-hosts test-ci lessons badges slides site recording results sweep bench bench-playground lock clean
+    test-setup test-hosts test-ci lessons badges slides site live recording results sweep bench bench-playground lock clean

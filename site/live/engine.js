@@ -4,7 +4,7 @@
  */
 
 import { centred } from "./digit.js";
-import { inWords } from "./settings.js";
+import { inWords, rounded } from "./settings.js";
 import { NotFinite, Training } from "./training.js";
 
 const VERSION = 1;
@@ -34,12 +34,11 @@ export class Engine {
     Object.assign(this, { playing: false, broken: false, view: null, ms: { train: 0, measure: 0 } });
     Object.assign(this, { unit: null, image: null, draws: false, snapshot: null, old: {} });
     this.sliders = Object.keys(training.hyperparameters).filter((name) => name !== "learning_rate");
-    this.presets = { "this page's settings": training.hyperparameters, ...config.presets };
-    for (const [title, values] of Object.entries(this.presets)) {
-      const chosen = this.sliders.map((name) => [name, values[name]]);
-      if (chosen.every(([, value]) => value !== undefined)) this.presets[title] = Object.fromEntries(chosen);
-      else delete this.presets[title];
-    }
+    const presets = { "this page's settings": training.hyperparameters, ...config.presets };
+    this.presets = Object.fromEntries(Object.entries(presets)
+      .filter(([, values]) => this.sliders.every((name) => name in values))
+      .map(([title, values]) =>
+        [title, Object.fromEntries(this.sliders.map((name) => [name, rounded(values[name])]))]));
     this.touched = this.asked = clock();
     this.measure();
   }
@@ -304,7 +303,7 @@ export class Engine {
 }
 
 function known(name, all, what) {
-  if (name in all) return name;
+  if (Object.hasOwn(all, name)) return name;
   throw new Error(`there is no ${what} ${name}, only ${Object.keys(all).join(", ")}.`);
 }
 

@@ -5,9 +5,12 @@ const SEEDS = 999; // the last seed
 /** A hyperparameter's value as it is shown: without the last digits of a 32-bit number. */
 export const rounded = (value) => Number(value.toPrecision(6));
 
-/** A hyperparameter's value in words: "off" for 0. */
-export const inWords = (value) =>
-  (value === 0 ? "off" : value < 1e-4 ? value.toExponential() : `${value}`);
+/** A hyperparameter's value in words, as the vocabulary has it: "off" for 0, else 0.003 or 1e-05. */
+export function inWords(value) {
+  const short = rounded(value);
+  if (short >= 1e-4) return `${short}`;
+  return short ? short.toExponential().replace(/-(.)$/, "-0$1") : "off";
+}
 
 /** Refuse a value that a hyperparameter, as the vocabulary has it, cannot have. */
 export function check({ name, low, high, inclusive }, key, value) {

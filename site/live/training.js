@@ -29,7 +29,8 @@ function randomNumbers(seed, number) {
  */
 export class Training {
   /**
-   * @param {object} config of the page: see tools/live.py.
+   * @param {object} config of the page: see tools/live.py; `batch`, `units` and the pixels of an
+   *     image are multiples of 4, and `pictured` is less than `batch`.
    * @param {object} settings key of a hyperparameter → value, and `seed`; with rho it is a sigmoid
    *     code with the KL penalty, with lam1 a ReLU code with the L1 penalty.
    * @param {object} images bytes, `train` and `validation`, of `pixels` each.
@@ -40,7 +41,7 @@ export class Training {
     const { units, batch } = config;
     Object.assign(this, { config, hyperparameters, images: train, pixels, units, batch });
     this.sigmoid = "rho" in hyperparameters;
-    this.images_count = train.length / pixels;
+    this.imageCount = train.length / pixels;
     this.shown = Float32Array.from(validation, (byte) => byte / 255);
     this.shownCount = validation.length / pixels;
     [this.threshold, this.deadUpTo] = config.activeAbove[this.sigmoid ? "sigmoid" : "relu"];
@@ -97,13 +98,13 @@ export class Training {
 
   /** Row numbers of a step's images: a new shuffle for every pass over the training set. */
   rows(step) {
-    const perPass = Math.floor(this.images_count / this.batch);
+    const perPass = Math.floor(this.imageCount / this.batch);
     const pass = Math.floor(step / perPass);
     if (this.orderOf !== `${this.seed} ${pass}`) {
       this.orderOf = `${this.seed} ${pass}`;
-      this.order = Int32Array.from({ length: this.images_count }, (_, row) => row);
+      this.order = Int32Array.from({ length: this.imageCount }, (_, row) => row);
       const random = randomNumbers(this.seed, pass);
-      for (let i = this.images_count - 1; i > 0; i--) {
+      for (let i = this.imageCount - 1; i > 0; i--) {
         const j = Math.floor(random() * (i + 1));
         [this.order[i], this.order[j]] = [this.order[j], this.order[i]];
       }
@@ -197,7 +198,7 @@ export class Training {
     }
     return {
       step,
-      epoch: (step * this.batch) / this.images_count,
+      epoch: (step * this.batch) / this.imageCount,
       ...terms,
       mean_activation: mean(this.rhoHat),
       active_units: mean(this.activeUnits),

@@ -61,7 +61,8 @@ def plot_loss_terms(history, ax=None):
     for term in terms:
         look = TERMS[term]
         epochs = np.arange(1, len(history[term]) + 1)
-        ax.plot(epochs, history[term], label=look.label, color=look.color, ls=look.linestyle)
+        (line,) = ax.plot(epochs, history[term], label=look.label, color=look.color)
+        line.set(ls=look.linestyle, zorder=3 if term == "loss" else 2)  # dashes over what they hide
         if f"val_{term}" in history:
             ax.plot(epochs, history[f"val_{term}"], "o", mfc="white", color=look.color)
     if any(name.startswith("val_") for name in history):

@@ -311,13 +311,14 @@ def test_lesson_01_and_package_agree():
 def test_terms_of_lessons_02_to_04_and_package_agree():
     code, W1, W2 = (RNG.uniform(0.01, 0.99, size) for size in [(128, 196), (784, 196), (196, 784)])
     half_squares = derived("02_l2_penalty")["HalfSquares"](0.01)
-    l1_term = derived("04_relu_l1")["l1_term"]
     lesson_kl = derived("03_kl_sparsity")["KLSparsity"](0.05, 3.0)
+    lesson_l1 = derived("04_relu_l1")["L1Penalty"](0.1)
     np.testing.assert_array_equal(lesson_kl(code), np.float32(code))
+    np.testing.assert_array_equal(lesson_l1(code - 0.5), np.float32(code - 0.5))
     for layer, inputs, expected in (
         (package.L2Penalty(0.01), [W1, W2], half_squares(W1) + half_squares(W2)),
         (package.KLSparsity(0.05, 3.0), code, lesson_kl.losses[0]),
-        (package.L1Sparsity(0.1), code - 0.5, l1_term(0.1, code - 0.5)),
+        (package.L1Sparsity(0.1), code - 0.5, lesson_l1.losses[0]),
     ):
         layer(inputs)
         np.testing.assert_allclose(layer.losses[0], expected, rtol=1e-5)

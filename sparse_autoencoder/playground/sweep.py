@@ -19,7 +19,7 @@ from .controls import Onlooker, Panel, Slider
 USUAL = {"hidden_units": 196, "batch_size": 128}
 LABELS = {"x": "SSE, validation", "y": "probe %, 10 labels per class: the models of this explorer"}
 WITHOUT = "<code>explorer.still()</code> draws features of all models. This is one of them:"
-SIX_FEATURES = (0, 0, 86, 57)  # of the picture of 49: left, top, right and lower edge in pixels
+EIGHT_FEATURES = (0, 0, 115, 57)  # of the picture of 49: left, top, right, lower edge in pixels
 
 
 class SweepExplorer(Panel):
@@ -85,27 +85,32 @@ class SweepExplorer(Panel):
             rows = rows[same]
         return rows.index[0] if len(rows) else None
 
-    def still(self):
-        """A matplotlib figure of six features for all values of the two sliders."""
+    def still(self, **shown):
+        """A matplotlib figure of eight features of each model, over the values of two sliders.
+
+        Args:
+            shown: a slider's name and those of its values that are drawn, such as rho=(0.05, 0.5);
+                all values by default.
+        """
         # The longer one goes right, so that the figure is wider than high.
         choices = {
             name: [value for _, value in slider.options] for name, slider in self.sliders.items()
-        }
+        } | shown
         down, across = sorted(choices, key=lambda name: len(choices[name]))
         rows, columns = choices[down], choices[across]
         size = FIGURE_SIZES["wide" if len(rows) <= 2 else "large"]
         fig, axes = plt.subplots(
             len(rows), len(columns), figsize=size, squeeze=False, layout="constrained"
         )
-        shown = {None}
+        drawn = {None}
         for ax, (row, column) in zip(axes.flat, itertools.product(rows, columns), strict=True):
             setting = self.setting(**{down: row, across: column})
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
-            if setting not in shown:  # with β off there is one model for every ρ
-                shown.add(setting)
+            if setting not in drawn:  # with β off there is one model for every ρ
+                drawn.add(setting)
                 with Image.open(sweep_picture(setting, "features")) as picture:
-                    ax.imshow(picture.convert("RGB").crop(SIX_FEATURES))
+                    ax.imshow(picture.convert("RGB").crop(EIGHT_FEATURES))
         for ax, value in zip(axes[-1], columns, strict=True):
             ax.set_xlabel(f"{HYPERPARAMETERS[across].symbol} = {value:g}")
         for ax, value in zip(axes[:, 0], rows, strict=True):

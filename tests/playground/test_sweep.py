@@ -65,6 +65,9 @@ def test_the_still_picture_shows_every_model_once(explorer):
     axes = explorer.still().axes
     pictures = {np.asarray(ax.images[0].get_array()).tobytes() for ax in axes if ax.images}
     assert len(axes) == 25 and len(pictures) == sum(len(ax.images) for ax in axes) == 21
+    few = [ax for ax in explorer.still(rho=(0.05, 0.5), beta=(0.5, 3, 10)).axes if ax.images]
+    assert [ax.get_xlabel() for ax in few[3:]] == ["β = 0.5", "β = 3", "β = 10"]
+    assert len(few) == 6 and few[0].get_ylabel() == "ρ = 0.05"
 
 
 def test_the_still_picture_is_wider_than_high(relu):

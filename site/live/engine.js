@@ -11,14 +11,23 @@ const VERSION = 1;
 const READY = "Ready: press Train.";
 
 /** Numbers from 0 to 1 as bytes; what lies outside is cut off. */
-const gray = (values) => new Uint8Array(Uint8ClampedArray.from(values, (value) => 255 * value).buffer);
+function gray(values) {
+  const bytes = new Uint8ClampedArray(values.length); // which rounds
+  for (let i = 0; i < values.length; i++) bytes[i] = 255 * values[i];
+  return new Uint8Array(bytes.buffer);
+}
 
 /** Rows of weights as bytes, 128 + 127·w/max|w|, and these maxima. */
 function scaled(rows, pixels) {
-  const scales = Float32Array.from({ length: rows.length / pixels }, (_, row) =>
-    rows.subarray(row * pixels, (row + 1) * pixels).reduce((most, w) => Math.max(most, Math.abs(w)), 0));
-  const bytes = Uint8ClampedArray.from(rows, (weight, i) =>
-    128 + (127 * weight) / Math.max(scales[Math.floor(i / pixels)], 1e-12));
+  const bytes = new Uint8ClampedArray(rows.length);
+  const scales = new Float32Array(rows.length / pixels);
+  for (let row = 0, from = 0; row < scales.length; row++, from += pixels) {
+    let most = 0;
+    for (let i = from; i < from + pixels; i++) most = Math.max(most, Math.abs(rows[i]));
+    const factor = 127 / Math.max(most, 1e-12);
+    for (let i = from; i < from + pixels; i++) bytes[i] = 128 + factor * rows[i];
+    scales[row] = most;
+  }
   return [new Uint8Array(bytes.buffer), scales];
 }
 
@@ -261,7 +270,8 @@ export class Engine {
     const { pixels, units, weights: { W2 } } = training;
     const code = training.picturedCode.slice(image * units, (image + 1) * units);
     const row = (unit) => W2.subarray(unit * pixels, (unit + 1) * pixels);
-    const share = code.map((one, unit) => one * Math.hypot(...row(unit)));
+    const squares = (weights) => weights.reduce((sum, weight) => sum + weight * weight, 0);
+    const share = code.map((one, unit) => one && one * Math.sqrt(squares(row(unit))));
     const most = [...share.keys()].sort((a, b) => share[b] - share[a]).slice(0, drawing)
       .filter((unit) => share[unit] > 0);
     content.explained = { image, units: most, activations: most.map((unit) => code[unit]) };

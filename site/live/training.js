@@ -217,7 +217,7 @@ export class Training {
       this.encode();
       this.decode();
       code.set(h.subarray(0, count * units), from * units);
-      for (let i = 0; i < count * pixels; i++) sse += (x[i] - y[i]) ** 2;
+      for (let i = 0; i < count * pixels; i++) sse += (x[i] - y[i]) * (x[i] - y[i]);
     }
     this.rhoHat = new Float64Array(units);
     sumRows(code, this.rhoHat);

@@ -232,14 +232,9 @@ class LiveTraining:
         }
 
     def _look_at_shown(self, on, drawing):
-        """What is measured at once.
+        """Code, pictured code, reconstructions, and the loss term by term.
 
-        Args:
-            on: 0 for units that are switched off, 1 for the others, (units,).
-            drawing: an image of one's own, (1, pixels).
-
-        Returns:
-            code, pictured code and reconstructions: see there; and the loss term by term.
+        `on` is 0 for units that are switched off, (units,); the drawing is (1, pixels).
         """
         code, reconstructions = self._encode(self._shown), self.model(self._shown)
         terms = {"sse": ops.mean(sse(self._shown, reconstructions))}

@@ -24,6 +24,9 @@ class Frames:
         image_shape: height and width of an image.
         sliders: keys of the hyperparameters that a reader changes.
 
+    Attributes:
+        old: the pictures of the snapshot, arrays by name; none if there is none.
+
     Raises:
         ValueError: images of another shape.
     """
@@ -39,9 +42,7 @@ class Frames:
         self.training, self.image_shape, self.sliders = training, tuple(image_shape), sliders
         self._images = len(training.reconstructions) - 1
         self._unit = self._image = self._snapshot = None
-        self._draws = False
-
-    # What a reader chooses to see
+        self._draws, self.old = False, {}
 
     def look(self, unit):
         """Look closer at this unit from now on, or at none."""
@@ -84,17 +85,14 @@ class Frames:
 
     def snapshot(self, on):
         """Keep what is shown, or forget it."""
-        self._snapshot = None
-        if on:
-            kept = {f"old_{name}": array for name, array in self._pictures().items()}
-            self._snapshot = {"words": self._caption()}, kept
+        self._snapshot = {"words": self._caption()} if on else None
+        kept = self._pictures() if on else {}
+        self.old = {f"old_{name}": array for name, array in kept.items()}
 
     @staticmethod
     def _check(what, number, count):
         if number is not None and not (isinstance(number, int) and 0 <= number < count):
             raise ValueError(f"there is no {what} {number}, only 0 to {count - 1}.")
-
-    # What they see
 
     def setup(self):
         """What does not change: content, and arrays by name."""
@@ -114,11 +112,7 @@ class Frames:
         return content, {"originals": gray_bytes(training.shown[:PICTURED])}
 
     def frame(self, figures):
-        """What is shown now: content, and arrays by name.
-
-        Args:
-            figures: what the training's measure returned.
-        """
+        """What is shown with the figures that were measured now: content, and arrays by name."""
         training, histogram = self.training, self.training.histogram._asdict()
         values = histogram.pop("values")
         count = len(training.off)
@@ -136,7 +130,7 @@ class Frames:
             "histogram": histogram | {"of": "units" if training.threshold else "images"},
             "unit": None,
             "explained": None,
-            "snapshot": self._snapshot and self._snapshot[0],
+            "snapshot": self._snapshot,
         }
         arrays = self._pictures() | {
             "means": np.float32(training.rho_hat[:TILES]),
@@ -155,10 +149,6 @@ class Frames:
             arrays["drawn_reconstruction"] = gray_bytes(training.reconstructions[-1])
             arrays["drawn_code"] = training.pictured_code[-1]
         return content, arrays
-
-    def old(self):
-        """The snapshot's pictures, by name; none if there is no snapshot."""
-        return self._snapshot[1] if self._snapshot else {}
 
     def _pictures(self):
         features, scales = feature_bytes(self.training.features.T[:TILES])

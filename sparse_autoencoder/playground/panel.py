@@ -15,7 +15,7 @@ import numpy as np
 from ..pngs import features_png, images_png
 from ..vocabulary import HYPERPARAMETERS, PRESETS
 from .controls import WRAP, Panel, Slider, View
-from .engine import LiveTraining, rounded
+from .engine import PICTURED, LiveTraining, rounded
 from .frames import COLUMNS, TILES, Frames
 from .session import Session
 from .still import still
@@ -140,6 +140,6 @@ class Playground(Panel):
 
     def _still_pngs(self):
         training = self.training
-        pairs = np.concatenate([training.shown[:COLUMNS], training.reconstructions[:COLUMNS]])
+        pairs = np.concatenate([training.shown[:PICTURED], training.reconstructions[:-1]])
         yield features_png(training.features[:, :TILES], COLUMNS, self.image_shape)
-        yield images_png(pairs, COLUMNS, self.image_shape)
+        yield images_png(pairs, PICTURED, self.image_shape)

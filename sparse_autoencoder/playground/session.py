@@ -54,8 +54,7 @@ class Session:
         self._touched = self._asked = clock()
         self._step_costs = None  # seconds
         self._ms = {"train": 0, "measure": 0}  # what the present frame cost
-        self._request = None  # while one is answered
-        self._closed = False
+        self._request, self._closed = None, False
         self._measure()
 
     @property
@@ -64,16 +63,13 @@ class Session:
             return "broken"
         return "training" if self.playing else "paused"
 
-    # The view
-
     def answer(self, request, buffers=()):
         """Do what a message of the view asks, and send the one frame that answers it."""
         with self.lock:
             if self._closed:
                 return
             if request.get("v") != VERSION:
-                self._say(self.state, OTHER_VERSION)
-                return
+                return self._say(self.state, OTHER_VERSION)
             self._request = request
             try:
                 self._notice(request)
@@ -242,8 +238,6 @@ class Session:
         if self.broken:  # the term that was too large is off, say
             self.broken, self._note = False, READY
 
-    # Messages
-
     def _say(self, state, note):
         self._send({"v": VERSION, "kind": "state", "state": state, "note": note}, [])
 
@@ -253,10 +247,9 @@ class Session:
 
     def frame(self, do=None, view=None, n=None, **_):
         """The frame that answers a request, if any: content and buffers; "hello" wants all."""
+        arrays = {}
         if not self.broken:  # else the last figures stay, for there is nothing to be drawn
             self._content, arrays = self.frames.frame(self.figures)
-        else:
-            arrays = {}
         content = self._content | {
             "v": VERSION,
             "kind": "frame",
@@ -272,7 +265,7 @@ class Session:
             "ms": dict(self._ms),
         }
         if do in ("hello", "snapshot"):
-            arrays = arrays | self.frames.old()
+            arrays = arrays | self.frames.old
         if do == "hello":
             setup, originals = self.frames.setup()
             more = {"speeds": list(SPEEDS), "presets": list(self.presets)}

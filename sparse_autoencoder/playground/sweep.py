@@ -32,6 +32,7 @@ class SweepExplorer(Panel):
 
     Attributes:
         table: a row for each model that can be shown: see tables.sweep.
+        choices: name of a slider → the values that it offers.
         sliders: name → controls.Slider.
         models: what is said of each of these models, as PROTOCOL.md has it: list of dicts.
         places: "i,j" → number of the model for place i of the first slider, j of the second, and so
@@ -51,25 +52,19 @@ class SweepExplorer(Panel):
         self.table = table
         self.models = [self._describe(setting) for setting in table.index]
         self.sliders = {}
-        for name in sliders:
-            values = np.unique(table[name].dropna()).tolist()
+        self.choices = {name: np.unique(table[name].dropna()).tolist() for name in sliders}
+        for name, values in self.choices.items():
             slider = Slider(name, values, values[len(values) // 2])
             self.sliders[name] = slider.add_class(f"explorer-{name.replace('_', '-')}")
         self.places = self._find_places()
-        features, reconstructions = (
-            [sweep_picture(setting, kind).read_bytes() for setting in table.index]
+        pngs = {
+            kind: [sweep_picture(setting, kind).read_bytes() for setting in table.index]
             for kind in ("features", "reconstructions")
-        )
-        view = Onlooker(
-            kind="explorer",
-            models=self.models,
-            places=self.places,
-            labels=LABELS,
-            features=features,
-            reconstructions=reconstructions,
-        )
+        }
+        said = {"models": self.models, "places": self.places, "labels": LABELS}
+        view = Onlooker(kind="explorer", **said, **pngs)
         links = view.follow(*((slider, "index") for slider in self.sliders.values()))
-        shown = view.or_else(WITHOUT, features[0], reconstructions[0])
+        shown = view.or_else(WITHOUT, *(pictures[0] for pictures in pngs.values()))
         super().__init__([*self.sliders.values(), *shown], links)
 
     def setting(self, **chosen):
@@ -93,9 +88,7 @@ class SweepExplorer(Panel):
                 all values by default.
         """
         # The longer one goes right, so that the figure is wider than high.
-        choices = {
-            name: [value for _, value in slider.options] for name, slider in self.sliders.items()
-        } | shown
+        choices = self.choices | shown
         down, across = sorted(choices, key=lambda name: len(choices[name]))
         rows, columns = choices[down], choices[across]
         size = FIGURE_SIZES["wide" if len(rows) <= 2 else "large"]
@@ -119,13 +112,11 @@ class SweepExplorer(Panel):
 
     def _find_places(self):
         places = {}
-        offered = [enumerate(slider.options) for slider in self.sliders.values()]
-        for choice in itertools.product(*offered):
-            places_chosen, options = zip(*choice, strict=True)
-            values = [value for _, value in options]
-            setting = self.setting(**dict(zip(self.sliders, values, strict=True)))
+        for choice in itertools.product(*map(enumerate, self.choices.values())):
+            numbers, values = zip(*choice, strict=True)
+            setting = self.setting(**dict(zip(self.choices, values, strict=True)))
             if setting is not None:
-                places[",".join(map(str, places_chosen))] = self.table.index.get_loc(setting)
+                places[",".join(map(str, numbers))] = self.table.index.get_loc(setting)
         return places
 
     def _describe(self, setting):

@@ -181,17 +181,17 @@ def test_a_drawing_is_placed_and_seen_by_the_model(look):
 def test_a_snapshot_stays_as_it_was_and_says_where_it_was_taken(look):
     training, frames, see = look()
     _, before = see()
-    assert frames.old() == {}
+    assert frames.old == {}
     frames.snapshot(on=True)
     training.train(3)
     content, arrays = see()
     for name in ("features", "scales", "dead", "reconstructions"):
-        np.testing.assert_array_equal(frames.old()[f"old_{name}"], before[name])
+        np.testing.assert_array_equal(frames.old[f"old_{name}"], before[name])
     assert np.any(arrays["features"] != before["features"])
     words = content["snapshot"]["words"]
     assert words.startswith("At step 5: learning rate 0.003; SSE ") and "L2 term" in words
     frames.snapshot(on=False)
-    assert see()[0]["snapshot"] is None and frames.old() == {}
+    assert see()[0]["snapshot"] is None and frames.old == {}
 
 
 def test_what_there_is_not_is_refused(look):

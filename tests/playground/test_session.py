@@ -61,8 +61,7 @@ class FakeFrames:
     def setup(self):
         return {}, {}
 
-    def old(self):
-        return {}
+    old = {}
 
     def look(self, unit):
         pass

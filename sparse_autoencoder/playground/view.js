@@ -88,12 +88,15 @@ class Clock {
     return [...this.sent.values(), ...this.queue].some((request) => request.do === kind);
   }
 
-  /** A hand moved something; what comes of it outside of the view has to be asked for. */
+  /**
+   * A hand moves something. If that is outside of the view, a request goes ahead of the message
+   * that will come of it: in a kernel that runs a cell the first one may have to wait for its end.
+   */
   touch(outside) {
     this.touchedAt = now();
     this.touched = true;
     this.ping ||= outside;
-    if (outside) setTimeout(this.pump); // behind what the hand moved
+    if (outside) this.pump();
   }
 
   /** Whether anybody can see it. */
@@ -160,7 +163,7 @@ class Clock {
         if (number <= frame.n) this.sent.delete(number); // answers come in order
       }
       this.patience = LOST;
-    }
+    } else for (const request of this.sent.values()) request.touched = false; // it is not busy
     if (!this.asks("train")) this.wish = null;
     this.frameAt = now();
     this.silentSince = this.sent.size ? now() : null;
@@ -573,9 +576,8 @@ class Playground {
     Object.assign(this, { el, chosen: null, active: null, bar: null, words: "", cleanups: [] });
     el.innerHTML = `<div class="playground-status"></div>
       <div class="playground-heard" role="status"></div>`;
-    this.panel = el.closest(".course-panel") ?? el;
-    this.watch();
     this.clock = new Clock(model, el, () => this.receive(), () => this.say());
+    this.watch();
     const first = model.get("first");
     if (first) this.clock.take(first.content, first.buffers);
     this.clock.ask({ do: "hello" });
@@ -586,18 +588,24 @@ class Playground {
     return this.el.querySelector(`.playground-${name}`);
   }
 
-  /** Listen to touches, also of the sliders beside the view, and to the room that there is. */
+  /** The view, with the sliders that stand beside it. */
+  get panel() {
+    return this.el.closest(".course-panel") ?? this.el;
+  }
+
+  /** Watch for touches of the panel, and for the room that there is. */
   watch() {
     const listen = (target, kind, action) => {
       target.addEventListener(kind, action, true);
       this.cleanups.push(() => target.removeEventListener(kind, action, true));
     };
-    const touch = (event) => this.clock.touch(!this.el.contains(event.target));
-    for (const kind of ["pointerdown", "keydown", "input"]) listen(this.panel, kind, touch);
-    listen(this.panel, "pointermove", (event) => event.buttons && touch(event));
+    const touch = ({ target }) =>
+      this.panel.contains(target) && this.clock.touch(!this.el.contains(target));
+    for (const kind of ["pointerdown", "keydown", "input"]) listen(document, kind, touch);
+    listen(document, "pointermove", (event) => event.buttons && touch(event));
     listen(window, "resize", () => this.fit());
     const resized = new ResizeObserver(() => this.fit());
-    resized.observe(this.panel);
+    resized.observe(this.part("status"));
     const beat = setInterval(() => this.speak(), SPOKEN);
     this.cleanups.push(() => resized.disconnect(), () => clearInterval(beat));
   }
@@ -613,12 +621,13 @@ class Playground {
   fit() {
     if (!this.setup) return;
     let room = document.documentElement.clientHeight;
-    for (let around = this.panel.parentElement; around; around = around.parentElement) {
-      const scrolls = /auto|scroll/.test(getComputedStyle(around).overflowY);
-      if (scrolls && around.scrollHeight > around.clientHeight + 1) {
-        room = Math.min(room, around.clientHeight);
-      }
+    // A frame may be as high as what stands in it, which says nothing of what is in sight.
+    if (window !== top) room = Math.max(room, screen.availHeight - 250);
+    let outermost = null; // that scrolls: others are as high as what stands in them, too
+    for (let at = this.panel.parentElement; at && at !== document.body; at = at.parentElement) {
+      if (/auto|scroll/.test(getComputedStyle(at).overflowY)) outermost = at;
     }
+    room = Math.min(room, outermost?.clientHeight ?? room);
     const pictures = this.part("pictures");
     const controls = pictures.getBoundingClientRect().top - this.panel.getBoundingClientRect().top;
     pictures.style.maxHeight = `${Math.max(room - controls - 12, 240)}px`;

@@ -183,8 +183,8 @@ class Clock {
     const usual = 1.5 * (this.frame?.ms?.train ?? 0); // at the speed "fast" an answer takes longer
     const due = Math.max(touched || !this.frame ? OVERDUE.touched : OVERDUE.untouched, usual);
     const silence = this.silentSince === null ? 0 : now() - this.silentSince;
-    const busy = silence > SILENCE ? SILENT : silence > due ? BUSY : "";
-    const words = this.ended || this.note || busy;
+    const busy = silence > SILENCE ? SILENT : this.note || (silence > due ? BUSY : "");
+    const words = this.ended || busy;
     if (words !== this.waiting) {
       this.waiting = words;
       this.say();
@@ -366,7 +366,7 @@ class Chart {
    * @param {number} margin at the right, in pixels.
    */
   constructor(svg, draw, margin = 12) {
-    Object.assign(this, { svg, margin });
+    Object.assign(this, { svg });
     this.draw = () => {
       this.right = svg.clientWidth - margin;
       if (this.right > LEFT && this.data) svg.innerHTML = draw(this.right, svg.clientHeight, this.data);

@@ -509,9 +509,9 @@ const box = (name, words = "") =>
 const button = (name, words = "", title = "") =>
   `<button class="playground-${name}" title="${title}">${words}</button>`;
 const whole = (name, label, last) => `<label class="playground-${name}">${label}
-  <input type="number" min="0" max="${last}" step="1" value="0" required></label>`;
+  <input type="number" min="0" max="${last}" step="1" value="0" aria-label="${label}" required></label>`;
 const choice = (name, label, all) => `<label class="playground-${name}">${label}
-  <select>${all.map((each) => `<option>${escaped(each)}</option>`).join("")}</select></label>`;
+  <select aria-label="${label}">${all.map((each) => `<option>${escaped(each)}</option>`).join("")}</select></label>`;
 const chart = (name, height, role = 'role="img"') =>
   `<svg class="playground-chart playground-${name}" height="${height}" ${role}></svg>`;
 const tab = (name, id, checked = "") =>

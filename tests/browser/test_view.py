@@ -38,7 +38,7 @@ def open_stub(page, address):
     """Opens the stub page in a context of its own; gives its page."""
     contexts, errors = [], []
 
-    def open_it(width=950, height=600, options=None, **how):
+    def open_it(width=950, height=600, options=None, clock=False, **how):
         viewport = {"width": width, "height": height}
         contexts.append(page.context.browser.new_context(viewport=viewport, **how))
         stub = contexts[-1].new_page()
@@ -46,6 +46,8 @@ def open_stub(page, address):
         stub.set_default_timeout(10_000)
         if options:
             stub.add_init_script(f"window.options = {options}")
+        if clock:
+            stub.clock.install()
         stub.goto(address)
         stub.wait_for_function("window.engine.sent.length > 0")
         return stub
@@ -353,9 +355,7 @@ def test_when_the_kernel_is_gone_it_says_what_to_do(stub, death):
 
 
 def test_after_a_long_silence_it_says_that_the_kernel_may_be_gone(open_stub):
-    stub = open_stub()
-    ready(stub)
-    stub.clock.install()
+    stub = ready(open_stub(clock=True))
     stub.evaluate("engine.delay = null")
     stub.click(".playground-step")
     stub.clock.run_for(25_000)

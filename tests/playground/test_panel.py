@@ -11,6 +11,8 @@ from types import ModuleType, SimpleNamespace
 import ipywidgets
 import numpy as np
 import pytest
+from conftest import ROOT
+from PIL import Image
 
 from sparse_autoencoder import build_autoencoder
 from sparse_autoencoder.playground import Playground, ProbeExplorer, SweepExplorer, controls
@@ -229,6 +231,12 @@ def test_a_cell_that_is_run_again_closes_what_it_showed(monkeypatch):
     del second
     gc.collect()
     assert gone() is None, "nothing keeps a panel that is closed"
+
+
+def test_the_recording_in_the_readme_is_small_and_moves():
+    with Image.open(ROOT / "data" / "playground.gif") as recording:
+        assert recording.n_frames >= 15
+    assert (ROOT / "data" / "playground.gif").stat().st_size < 2_000_000
 
 
 def test_colab_is_asked_to_show_widgets_of_others(make, small, monkeypatch):

@@ -179,7 +179,7 @@ def test_run_again_an_explorer_leaves_no_widget_behind(browser):
 
 
 def test_the_explorers_answer_to_the_keyboard(browser):
-    """Lesson 03's explorer of the sweep, and lesson 05's of probes."""
+    """Lesson 06's explorer of the sweep, and lesson 05's of probes."""
     lab = browser(SETUP, EXPLORE, PROBE, "import time; time.sleep(8)")
     for cell in range(3):
         lab.run(cell)

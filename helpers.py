@@ -168,7 +168,8 @@ def scorecard(live, data_name, earlier=()):
 def _column(values, measure):
     """A column of the scorecard as HTML, from the values of each model."""
     means = np.array([np.mean(some) if len(some) else np.nan for some in values])
-    best = {"min": np.nanmin, "max": np.nanmax, None: lambda means: np.nan}[measure.best](means)
+    compared = measure.best and np.isfinite(means).sum() > 1  # one alone is no best
+    best = getattr(np, f"nan{measure.best}")(means) if compared else np.nan
     texts = [_mean_and_sd(np.array(some), measure.digits) for some in values]
     return [f"<b>{t}</b>" if mean == best else t for t, mean in zip(texts, means, strict=True)]
 

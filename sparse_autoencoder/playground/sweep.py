@@ -95,6 +95,7 @@ class SweepExplorer(Panel):
         fig, axes = plt.subplots(
             len(rows), len(columns), figsize=size, squeeze=False, layout="constrained"
         )
+        fig.get_layout_engine().set(wspace=0.08, hspace=0.08)  # so that models stand apart
         drawn = {None}
         for ax, (row, column) in zip(axes.flat, itertools.product(rows, columns), strict=True):
             setting = self.setting(**{down: row, across: column})

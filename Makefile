@@ -46,8 +46,9 @@ sweep: dev ## trains the grid behind data/sweep.csv; on a Dask cluster: SCHEDULE
 bench: ## compares the speed with other libraries, installed into .venv-bench
 	@"$(PYTHON)" tools/make_environment.py .venv-bench requirements.txt benchmarks/requirements.txt
 	.venv-bench/bin/python benchmarks/training_speed.py
-bench-playground: dev ## measures the playground in a real browser (12 minutes)
+bench-playground: dev ## measures the playground and the live page in a real browser (14 minutes)
 	$(PY) benchmarks/playground_speed.py
+	$(PY) benchmarks/live_speed.py
 
 RESOLVE = .venv-lock/bin/uv pip compile -q --universal --python-version 3.10 --no-python-downloads \
     --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml

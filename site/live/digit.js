@@ -16,7 +16,8 @@ function resizeRows(rows, size) {
     const centre = (to + 0.5) * scale;
     const weights = rows.map((_, from) => Math.max(1 - Math.abs(from + 0.5 - centre) / reach, 0));
     const all = weights.reduce((sum, weight) => sum + weight);
-    return rows[0].map((_, i) => rows.reduce((sum, row, from) => sum + row[i] * weights[from], 0) / all);
+    return rows[0].map((_, i) =>
+      rows.reduce((sum, row, from) => sum + row[i] * weights[from], 0) / all);
   });
 }
 
@@ -47,8 +48,9 @@ export function centred(bytes, [height, width]) {
   if (!bytes.some((byte) => byte)) return placed;
   let ink = transposed(trimmed(transposed(trimmed(image))));
   const scale = Math.min((BOX * height) / ink.length, (BOX * width) / ink[0].length);
-  const [rows, columns] = [ink.length, ink[0].length].map((part) => Math.max(1, rint(scale * part)));
-  ink = resizeRows(transposed(resizeRows(transposed(ink), columns)), rows);
+  const size = (part) => Math.max(1, rint(scale * part));
+  const narrow = resizeRows(transposed(ink), size(ink[0].length));
+  ink = resizeRows(transposed(narrow), size(ink.length));
   const [top, left] = [place(ink, height), place(transposed(ink), width)];
   ink.forEach((row, i) => placed.set(row, (top + i) * width + left));
   return placed;

@@ -10,6 +10,8 @@ import { NotFinite, Training } from "./training.js";
 const VERSION = 1;
 const READY = "Ready: press Train.";
 
+const thousands = (number) => number.toLocaleString("en-US");
+
 /** Numbers from 0 to 1 as bytes; what lies outside is cut off. */
 function gray(values) {
   const bytes = new Uint8ClampedArray(values.length); // which rounds
@@ -40,8 +42,9 @@ export class Engine {
    */
   constructor(config, training, send, clock = () => performance.now()) {
     Object.assign(this, { config, training, send, clock, note: READY, speed: "normal" });
-    Object.assign(this, { playing: false, broken: false, view: null, ms: { train: 0, measure: 0 } });
+    Object.assign(this, { playing: false, broken: false, view: null });
     Object.assign(this, { unit: null, image: null, draws: false, snapshot: null, old: {} });
+    this.ms = { train: 0, measure: 0 };
     this.sliders = Object.keys(training.hyperparameters).filter((name) => name !== "learning_rate");
     const presets = { "this page's settings": training.hyperparameters, ...config.presets };
     this.presets = Object.fromEntries(Object.entries(presets)
@@ -111,7 +114,10 @@ export class Engine {
       look: () => { this.unit = numbered("unit", request.unit, training.units); },
       switch: () => {
         if (request.all) training.off.clear();
-        else training.off[request.on ? "delete" : "add"](numbered("unit", request.unit, training.units));
+        else {
+          const unit = numbered("unit", request.unit, training.units);
+          training.off[request.on ? "delete" : "add"](unit);
+        }
       },
       explain: () => { this.image = numbered("image", request.image, this.config.pictured); },
       draw: () => this.draw(request, buffers[0]),
@@ -152,12 +158,13 @@ export class Engine {
   draw({ image = null, clear = false }, drawn) {
     const { training, config: { image_shape: shape, pictured } } = this;
     const { pixels } = training;
+    const size = drawn?.byteLength ?? 0;
     numbered("image", image, pictured);
-    if (clear) training.drawing.fill(0);
-    else if (image !== null) training.drawing.set(training.shown.subarray(image * pixels, (image + 1) * pixels));
-    else if (drawn?.byteLength === pixels) {
+    if (clear) training.drawing = new Float32Array(pixels);
+    else if (image !== null) training.drawing = training.original(image);
+    else if (size === pixels) {
       training.drawing = centred(new Uint8Array(drawn.buffer, drawn.byteOffset, pixels), shape);
-    } else throw new Error(`the drawing has ${drawn?.byteLength ?? 0} bytes, but an image ${pixels} pixels.`);
+    } else throw new Error(`the drawing has ${size} bytes, but an image ${pixels} pixels.`);
     this.draws = !clear;
   }
 
@@ -169,8 +176,8 @@ export class Engine {
     const { config, training } = this;
     const content = {
       ...this.content, v: VERSION, kind: "frame", view: request.view ?? null, n: request.n ?? null,
-      state: this.state, playing: this.playing, clock: this.view, note: this.note, speed: this.speed,
-      wait: this.speed === "one step" ? config.one_step : 0,
+      state: this.state, note: this.note, playing: this.playing, clock: this.view,
+      speed: this.speed, wait: this.speed === "one step" ? config.one_step : 0,
       hyperparameters: { ...training.hyperparameters }, ms: { ...this.ms },
     };
     const arrays = this.broken ? {} : { ...this.arrays };
@@ -248,8 +255,8 @@ export class Engine {
 
   addUnit(content, arrays) {
     const { training, unit, config: { bins } } = this;
-    const { pixels, units, shown, shownCount } = training;
-    const code = Float32Array.from({ length: shownCount }, (_, i) => training.code[i * units + unit]);
+    const { pixels, units } = training;
+    const code = training.code.filter((_, i) => i % units === unit);
     const upper = training.sigmoid ? 1 : code.reduce((most, one) => Math.max(most, one)) || 1;
     const strongest = [...code.keys()].sort((a, b) => code[b] - code[a]).slice(0, 9);
     content.unit = {
@@ -258,10 +265,11 @@ export class Engine {
     };
     arrays.unit_feature = this.features.slice(unit * pixels, (unit + 1) * pixels);
     arrays.unit_counts = new Int32Array(bins);
-    for (const one of code) arrays.unit_counts[Math.min(Math.floor((one / upper) * bins), bins - 1)] += 1;
+    const bin = (activation) => Math.min(Math.floor((activation / upper) * bins), bins - 1);
+    for (const activation of code) arrays.unit_counts[bin(activation)] += 1;
     arrays.unit_images = new Uint8Array(9 * pixels);
     strongest.forEach((image, i) =>
-      arrays.unit_images.set(gray(shown.subarray(image * pixels, (image + 1) * pixels)), i * pixels));
+      arrays.unit_images.set(gray(training.original(image)), i * pixels));
   }
 
   /** The units that draw an image most: by activation times length of their row of W2. */
@@ -296,7 +304,7 @@ export class Engine {
   words() {
     const { step, epoch, sse, mean_activation, active_units, dead_units } = this.figures;
     const { hyperparameters: { rho }, units, off } = this.training;
-    return `Step ${step.toLocaleString("en-US")}, epoch ${epoch.toFixed(1)}: SSE ${sse.toFixed(2)}, ` +
+    return `Step ${thousands(step)}, epoch ${epoch.toFixed(1)}: SSE ${sse.toFixed(2)}, ` +
       `mean ρ̂ ${mean_activation.toFixed(3)}${rho === undefined ? "" : ` against ρ ${rho}`}, ` +
       `${active_units.toFixed(1)} active units per image, ${dead_units} of ${units} units dead` +
       `${off.size ? `; ${off.size} switched off in the pictures` : ""}.`;
@@ -307,7 +315,7 @@ export class Engine {
     const chosen = this.sliders.map((name) => this.said(name, now[name]));
     const stood = Object.entries(terms).map(([key, value]) =>
       `${this.config.terms[key].label} ${value.toFixed(2)}`);
-    return `At step ${step.toLocaleString("en-US")}: ${chosen.join(", ")}; ${stood.join(", ")}, ` +
+    return `At step ${thousands(step)}: ${chosen.join(", ")}; ${stood.join(", ")}, ` +
       `${this.figures.active_units.toFixed(1)} active units per image`;
   }
 }

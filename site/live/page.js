@@ -13,7 +13,7 @@ const listeners = new Set();
 const sliders = new Map(); // key → {input, output, values}
 let { model, settings, embed, wrong } = fromAddress(config, location.hash);
 let first = null; // the first frame, with which the view begins
-let asked = 0; // requests of this page
+let [asked, answered] = [0, 0]; // numbers of the last requests of this page
 
 const say = (words) => { part("message").textContent = words; };
 
@@ -35,8 +35,9 @@ worker.addEventListener("message", ({ data: { content, buffers, failed } }) => {
     part("waiting").remove();
     view.render({ model: channel, el: part("view") });
   }
-  // What is still on its way here would move a slider back under the hand.
-  if (content.kind === "frame" && (content.view !== "page" || content.n === asked)) follow(content);
+  if (content.view === "page") answered = content.n;
+  // A frame from before the last move would put the slider back under the hand.
+  if (content.kind === "frame" && answered === asked) follow(content);
 });
 
 /** Begin with other settings. */
@@ -66,8 +67,8 @@ function addSlider(key, label, grid) {
     settings[key] = value;
     moveTo(key, value);
     asked += 1;
-    const request = { v: 1, view: "page", n: asked, do: "set", touched: true, values: { [key]: value } };
-    channel.send(request, undefined, []);
+    const request = { v: 1, view: "page", n: asked, touched: true };
+    channel.send({ ...request, do: "set", values: { [key]: value } }, undefined, []);
   });
   input.addEventListener("change", writeLinks);
   part("sliders").append(box);

@@ -5,7 +5,7 @@ const SEEDS = 999; // the last seed
 /** A hyperparameter's value as it is shown: without the last digits of a 32-bit number. */
 export const rounded = (value) => Number(value.toPrecision(6));
 
-/** A hyperparameter's value in words, as the vocabulary has it: "off" for 0, else 0.003 or 1e-05. */
+/** A hyperparameter's value in words, as the vocabulary has it: "off" for 0, 0.003, 1e-05. */
 export function inWords(value) {
   const short = rounded(value);
   if (short >= 1e-4) return `${short}`;
@@ -35,8 +35,9 @@ export function fromAddress(config, hash) {
   const asked = { model, embed: embed === "1", wrong: "" };
   try {
     if (!model) {
+      const keys = Object.keys(given).join(", ");
       const known = Object.values(config.models).map((one) => Object.keys(one.settings).join(", "));
-      throw new Error(`${Object.keys(given).join(", ")} do not go together, only ${known.join("; or ")}.`);
+      throw new Error(`${keys} do not go together, only ${known.join("; or ")}.`);
     }
     const settings = { ...config.models[model].settings };
     for (const [key, text] of Object.entries(given)) {
@@ -49,7 +50,7 @@ export function fromAddress(config, hash) {
     return { ...asked, settings };
   } catch (error) {
     const [first] = Object.keys(config.models);
-    const wrong = `The defaults stand here, for the address cannot be used: ${error.message}`;
+    const wrong = `In the page's address ${error.message} The defaults stand here instead.`;
     return { ...asked, model: first, settings: { ...config.models[first].settings }, wrong };
   }
 }

@@ -31,8 +31,8 @@ export class Training {
   /**
    * @param {object} config of the page: see tools/live.py; `batch`, `units` and the pixels of an
    *     image are multiples of 4, and `pictured` is less than `batch`.
-   * @param {object} settings key of a hyperparameter → value, and `seed`; with rho it is a sigmoid
-   *     code with the KL penalty, with lam1 a ReLU code with the L1 penalty.
+   * @param {object} settings key of a hyperparameter → value, and `seed`; with rho it is a
+   *     sigmoid code with the KL penalty, with lam1 a ReLU code with the L1 penalty.
    * @param {object} images bytes, `train` and `validation`, of `pixels` each.
    * @param {Uint8Array} wasm see loadKernels.
    */
@@ -204,6 +204,11 @@ export class Training {
       active_units: mean(this.activeUnits),
       dead_units: this.dead.reduce((sum, dead) => sum + dead),
     };
+  }
+
+  /** A validation image, (pixels,). */
+  original(image) {
+    return this.shown.slice(image * this.pixels, (image + 1) * this.pixels);
   }
 
   /** The code of all validation images, and the loss term by term. */

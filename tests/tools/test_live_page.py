@@ -162,6 +162,19 @@ def test_a_reader_trains_by_keyboard_moves_a_slider_and_goes_back(opened):
     opened.until(step=0, beta=0)
 
 
+def test_no_frame_from_before_moves_a_slider_back(opened):
+    opened.open()
+    opened.choose("speed", "fast")
+    opened.press("train")
+    opened.trains()
+    for value in (5, 10, 20):
+        opened.press("beta", "ArrowRight")
+        assert opened.text(".playground-beta output") == str(value)
+    opened.until(beta=20)
+    opened.trains()
+    assert opened.text(".playground-beta output") == "20"
+
+
 def test_presets_seeds_and_the_other_model_move_what_the_page_shows(opened):
     opened.open()
     opened.choose("preset", "UFLDL's settings")
@@ -205,7 +218,7 @@ def test_a_link_opens_with_its_settings_and_is_given_back(opened, file):
 
 def test_a_wrong_address_is_said_and_the_defaults_stand(opened):
     opened.open("#rho=7")
-    assert "rho is 7, but it must be between 0 and 1" in opened.text("#message")
+    assert "rho is 7, but it must be between 0 and 1, both" in opened.text("#message")
     opened.until(rho=0.05, beta=3)
     opened.page.evaluate("location.hash = '#lam1=0.2'")  # as if typed into the address bar
     opened.until(lam1=0.2)

@@ -9,7 +9,8 @@ import pandas as pd
 from IPython.display import HTML
 
 from sparse_autoencoder.figures import FIGURE_SIZES as FIGURE_SIZES
-from sparse_autoencoder.figures import axes_or_new, show_picture, use_style
+from sparse_autoencoder.arrays import as_numbers
+from sparse_autoencoder.figures import as_pixels, axes_or_new, show_picture, use_style
 from sparse_autoencoder.figures import mosaic as mosaic
 from sparse_autoencoder.figures import show_features as show_features
 from sparse_autoencoder.figures import show_images as show_images
@@ -35,7 +36,18 @@ def show_reconstructions(images, reconstructions, count=15, image_shape=(28, 28)
         count: how many are shown, or all where there are fewer.
         image_shape: height and width of an image in pixels.
         ax: the axes to draw on; new ones by default.
+
+    Raises:
+        ValueError: there is not one reconstruction for each image, of the same size.
     """
+    images, image_shape = as_pixels(images, image_shape)
+    reconstructions, _ = as_pixels(reconstructions, image_shape)
+    images, reconstructions = (x.reshape(len(x), -1) for x in (images, reconstructions))
+    if images.shape != reconstructions.shape:
+        raise ValueError(
+            f"Images of shape {images.shape} cannot stand above reconstructions of shape "
+            f"{reconstructions.shape}: there must be one for each, of the same size."
+        )
     both = np.concatenate([images[:count], reconstructions[:count]])
     ax = show_images(both, len(both) // 2, image_shape, ax=ax)
     height = image_shape[0]
@@ -94,7 +106,7 @@ def plot_mean_activation(rho_hat, rho=None, label=None, ax=None):
 
 def plot_activations(code, ax=None):
     """The activations of one image, (units,), one bar for each hidden unit; returns the Axes."""
-    ax = axes_or_new(ax)
+    ax, code = axes_or_new(ax), np.ravel(as_numbers(code, "code"))
     ax.bar(np.arange(len(code)), code, width=1.0)
     ax.set(xlabel="hidden unit", ylabel="activation", xlim=(-1, len(code)))
     return ax
@@ -102,7 +114,7 @@ def plot_activations(code, ax=None):
 
 def show_codes(codes, title=None, ax=None, label="activation"):
     """Activations of a batch, (n, units), as a picture: a row an image; returns the Axes."""
-    ax = show_picture(codes, axes_or_new(ax), title, cmap="viridis", vmin=0, aspect="auto")
+    ax = show_picture(as_numbers(codes, "codes"), axes_or_new(ax), title, cmap="viridis", vmin=0, aspect="auto")
     ax.set(xlabel="hidden unit", ylabel="image")
     ax.figure.colorbar(ax.images[0], ax=ax, label=label)
     return ax
@@ -119,6 +131,7 @@ def show_exciting_images(images, code, unit, count=9, image_shape=(28, 28), ax=N
         image_shape: height and width of an image in pixels.
         ax: the axes to draw on; new ones by default.
     """
+    (images, image_shape), code = as_pixels(images, image_shape), as_numbers(code, "code")
     strongest = np.argsort(-code[:, unit], kind="stable")[:count]
     title = f"images that excite hidden unit {unit} most"
     return show_images(images[strongest], count, image_shape, title, ax)

@@ -2,6 +2,8 @@
 
     from sparse_autoencoder import KLSparsity, build_autoencoder, train
 
+- `arrays`: the door that images come through: of any type → float32, or one sentence
+- `image_model`: a Keras model of images, and penalties that report themselves
 - `model`: lessons 01 to 04: SSE, the penalties, Autoencoder, build_autoencoder
 - `training`: batches, train
 - `modern`: lesson 07: TopK, JumpReLU, Gated, reviving dead units
@@ -43,11 +45,20 @@ def _without_log_lines():
             os.close(stderr)
 
 
+if "keras" not in sys.modules:  # whatever the shell or keras.json says: this is TensorFlow's
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+
 with _without_log_lines():
     import keras
     import tensorflow as tf
 
 tf.get_logger().setLevel("ERROR")  # else training several models warns of "retracing"
+
+if keras.config.backend() != "tensorflow":
+    raise ImportError(
+        f"Keras was imported before, on {keras.config.backend()}, but the course needs TensorFlow: "
+        "unset KERAS_BACKEND and restart the kernel, or import sparse_autoencoder first."
+    )
 
 from . import modern  # noqa: E402, so that saved models with its layers can be loaded
 from .arrays import as_tensor  # noqa: E402

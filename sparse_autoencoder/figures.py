@@ -8,6 +8,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
+from .arrays import as_images, as_numbers
+
 FIGURE_SIZES = {"small": (5, 3.2), "wide": (9, 3), "large": (9, 4.8)}  # inches
 
 
@@ -27,20 +29,46 @@ def mosaic(images, columns, image_shape=(28, 28), gap=1, fill=0.0):
     Args:
         images: (n, pixels).
         columns: images in a row.
-        image_shape: height and width of an image in pixels.
+        image_shape: height and width of an image in pixels, and 3 for colours.
         gap: pixels between two images.
         fill: value of the gaps, and of places without an image.
 
     Returns:
-        (rows·(height + gap) − gap, columns·(width + gap) − gap).
+        (rows·(height + gap) − gap, columns·(width + gap) − gap), with colours (…, …, 3).
+
+    Raises:
+        ValueError: the images have another number of pixels.
     """
-    height, width = image_shape
-    rows = -(-len(images) // columns)
-    picture = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), fill)
+    height, width, *colours = image_shape if image_shape[2:] != (1,) else image_shape[:2]
+    image_shape = (height, width, *colours)
+    if len(images) and np.size(images[0]) != np.prod(image_shape):
+        raise ValueError(
+            f"Images of {np.size(images[0])} pixels cannot be drawn as "
+            f"{' × '.join(map(str, image_shape))}: say their image_shape=(height, width), or "
+            "(height, width, 3) for colours."
+        )
+    rows = max(1, -(-len(images) // columns))
+    size = (rows * (height + gap) - gap, columns * (width + gap) - gap)
+    picture = np.full((*size, *colours), fill)
     for i, image in enumerate(images):
         top, left = (i // columns) * (height + gap), (i % columns) * (width + gap)
         picture[top : top + height, left : left + width] = np.reshape(image, image_shape)
     return picture
+
+
+def as_pixels(images, image_shape):
+    """Images to draw and the shape of each; a stack of pictures, (n, 8, 8), says it itself.
+
+    Raises:
+        ValueError: they cannot be drawn, such as whole numbers above 1.
+    """
+    images = as_images(images)
+    if images.max() > 2 and np.abs(images - np.round(images)).max() < 1e-3:
+        raise ValueError(
+            f"Images are drawn from 0 (black) to 1 (white), but these go up to {images.max():g}: "
+            "divide them by their largest number, such as X / 255."
+        )
+    return images, images.shape[1:] if images.ndim > 2 else image_shape
 
 
 def show_picture(picture, ax, title, **options):
@@ -57,12 +85,15 @@ def show_images(images, columns=15, image_shape=(28, 28), title=None, ax=None):
 
     Args:
         images: (n, pixels), from 0 (black) to 1 (white).
-        columns: images in a row.
-        image_shape: height and width of an image in pixels.
+        columns: images in a row, at most.
+        image_shape: height and width of an image in pixels, and 3 for colours.
         title: above the picture.
         ax: the axes to draw on; new ones by default.
     """
-    picture = mosaic(images, columns, image_shape, fill=0.5)
+    if (images := as_numbers(images)).size:
+        images, image_shape = as_pixels(images, image_shape)
+    columns = max(1, min(columns, len(images)))
+    picture = np.clip(mosaic(images, columns, image_shape, fill=0.5), 0, 1)
     return show_picture(picture, axes_or_new(ax), title, cmap="gray", vmin=0, vmax=1)
 
 
@@ -83,7 +114,7 @@ def show_features(
         weights: (pixels, units), a column of W1 (or of W2 transposed) for each hidden unit.
         count: how many units, from the first; all by default.
         columns: features in a row.
-        image_shape: height and width of a feature in pixels.
+        image_shape: height and width of a feature in pixels, and 3 for colours.
         title: above the picture.
         ax: the axes to draw on; new ones by default.
         scale: the weight that gets the strongest colour, the same for every feature, so that a
@@ -91,12 +122,13 @@ def show_features(
             one shows as clearly as a strong one.
         dead: (units,) booleans: these features are crossed out.
     """
-    features = np.array(weights[:, :count].T, dtype=np.float64)
+    features = np.array(as_numbers(weights, "weights")[:, :count].T, dtype=np.float64)
     largest = np.maximum(np.abs(features).max(axis=1, keepdims=True), 1e-12)
     picture = mosaic(features / (largest if scale is None else scale), columns, image_shape)
+    picture = picture if picture.ndim == 2 else (picture + 1) / 2  # in colours, gray is 0
     ax = show_picture(picture, axes_or_new(ax, "large"), title, cmap="RdBu_r", vmin=-1, vmax=1)
     if dead is not None:
-        height, width = np.add(image_shape, 1)
+        height, width = np.add(image_shape[:2], 1)
         down, across = np.divmod(np.flatnonzero(dead[: len(features)]), columns)
         middle = across * width + width / 2 - 1, down * height + height / 2 - 1
         ax.plot(*middle, "x", color="black", markersize=9)

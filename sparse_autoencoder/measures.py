@@ -1,21 +1,47 @@
 """The figures of the scorecard: what is measured of a code and its probe."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 
-from .model import ACTIVATIONS_BETWEEN_0_AND_1
+from .arrays import ACTIVATION_LAYERS, NOISE, activation_of, as_images, as_numbers
+from .arrays import lies_between_0_and_1
 
 PROBE_C = (0.1, 1, 10)  # among which the probe's inverse regularisation is chosen
 
 
+def in_rows(images, reconstructions):
+    """Images and what they are compared with, of any type, as floats of one unit, one image a row.
+
+    Bytes beside numbers from 0 to 1 are divided by 255.
+
+    Raises:
+        ValueError: they are of different sizes or not equally many.
+    """
+    x, y = as_numbers(images), as_numbers(reconstructions, "reconstructions")
+    if x.dtype == np.uint8 and y.dtype.kind == "f" and y.size and y.max() <= 1 + NOISE:
+        x = as_images(x)
+    x, y = (a if a.dtype in ("f4", "f8") else a.astype(float) for a in (x, y))
+    x, y = (a.reshape(len(a), -1) if a.ndim > 2 else a for a in (x, y))
+    if x.ndim != 2 or not x.size or y.shape not in (x.shape, x.shape[1:]):
+        raise ValueError(
+            f"Images of shape {x.shape} cannot be compared with reconstructions of shape "
+            f"{y.shape}: there must be one for each, of the same size."
+        )
+    return x, y
+
+
 def mean_sse(images, reconstructions):
     """Squared error summed over pixels, mean over images: (n, pixels) twice → float."""
+    images, reconstructions = in_rows(images, reconstructions)
     error = images - reconstructions
     return float(np.mean(np.einsum("ij,ij->i", error, error, dtype=np.float64)))
 
 
 def unexplained_variance(images, reconstructions):
     """FVU, the fraction of variance unexplained: SSE over that of the mean image; (n, pixels)."""
+    images, reconstructions = in_rows(images, reconstructions)
     return mean_sse(images, reconstructions) / mean_sse(images, images.mean(axis=0))
 
 
@@ -25,6 +51,7 @@ def size_of_reconstructions(images, reconstructions):
     The γ for which reconstructions / γ would be nearest to the images, both taken about the mean
     image; "relative reconstruction bias" in Rajamanoharan et al. 2024a.
     """
+    images, reconstructions = in_rows(images, reconstructions)
     mean = images.mean(axis=0)
     x, y = images - mean, reconstructions - mean
     squares = np.einsum("ij,ij->", y, y, dtype=np.float64)
@@ -33,7 +60,7 @@ def size_of_reconstructions(images, reconstructions):
 
 def mean_activation(code):
     """ρ̂ of each hidden unit: (n, units) → (units,)."""
-    return np.mean(code, axis=0, dtype=np.float64)
+    return np.mean(as_numbers(code, "code"), axis=0, dtype=np.float64)
 
 
 def active_above(model):
@@ -45,14 +72,46 @@ def active_above(model):
 
     Args:
         model: what made the code: a model with a layer named "encoder", or the name of the
-            encoder's activation, such as "relu".
+            code's activation, such as "relu".
 
     Returns:
         two floats.
     """
-    if not isinstance(model, str):
-        model = keras.activations.serialize(model.get_layer("encoder").activation)
-    return (0.5, 0.1) if model in ACTIVATIONS_BETWEEN_0_AND_1 else (0.0, 0.0)
+    if isinstance(model, str):
+        activation = keras.activations.get(model)
+    else:
+        activation = activation_of(*layers_of_code(model))
+    return (0.5, 0.1) if lies_between_0_and_1(activation) else (0.0, 0.0)
+
+
+def layers_of_code(model):
+    """The layer named "encoder" and what belongs to its code: an activation, a penalty, TopK.
+
+    Raises:
+        ValueError: the model has no such layer.
+    """
+    names = [layer.name for layer in model.layers]
+    if "encoder" not in names:
+        raise ValueError(
+            'The code is what a layer named "encoder" makes, but the layers of this model are '
+            f"{', '.join(map(repr, names))}: rename one."
+        )
+    encoder = model.get_layer("encoder")
+    if hasattr(model, "encode"):
+        return [encoder]
+    code = [encoder]
+    for layer in model.layers[names.index("encoder") + 1 :]:
+        if not isinstance(layer, ACTIVATION_LAYERS) and not hasattr(layer, "hyperparameters"):
+            break
+        code.append(layer)
+    return code
+
+
+def encoder_of(model):
+    """The function from images to their code: encode, or the layers up to that of the code."""
+    if hasattr(model, "encode"):
+        return model.encode
+    return keras.Model(model.inputs, layers_of_code(model)[-1].output)
 
 
 def active_units(code, model):
@@ -60,7 +119,7 @@ def active_units(code, model):
 
     `model` is what made the code: see active_above.
     """
-    return np.sum(np.abs(code) > active_above(model)[0], axis=1)
+    return np.sum(np.abs(as_numbers(code, "code")) > active_above(model)[0], axis=1)
 
 
 def dead_units(code, model):
@@ -68,14 +127,47 @@ def dead_units(code, model):
 
     `model` is what made the code: see active_above.
     """
-    return np.max(np.abs(code), axis=0) <= active_above(model)[1]
+    return np.max(np.abs(as_numbers(code, "code")), axis=0) <= active_above(model)[1]
+
+
+def as_labels(labels):
+    """The class of each image, numbers or words, as an array, (n,).
+
+    Raises:
+        ValueError: there is not one for each image.
+    """
+    labels = np.squeeze(np.asarray(labels))
+    if labels.ndim != 1 or not labels.size:
+        raise ValueError(
+            "The labels must be one number or word for each image, but their shape is "
+            f"{labels.shape}: of a column for each class, take y.argmax(axis=1)."
+        )
+    return labels.astype(str) if labels.dtype == object else labels
+
+
+def through_the_door(data, model=None, slack=ROUNDING):
+    """A data set whose images are as a model reads them, and whose labels are arrays.
+
+    Args:
+        data: images.ImageData, or what has its attributes.
+        model: see arrays.as_images, and the errors there.
+        slack: likewise.
+    """
+    parts = {key: value for key, value in vars(data).items() if value is not None}
+    for key in parts:
+        if key.startswith("x_"):
+            name = f"{'training' if key == 'x_train' else key[2:]} images"
+            parts[key] = as_images(parts[key], model, name, slack)
+        elif key.startswith("y_"):
+            parts[key] = as_labels(parts[key])
+    return SimpleNamespace(**parts)
 
 
 def draw_labels(labels, labels_per_class, seed):
     """A random draw with the same number of labels for each class.
 
     Args:
-        labels: (n,) integers.
+        labels: (n,) numbers or words.
         labels_per_class: 1 or more.
         seed: of the draw, an integer or a list of them.
 
@@ -85,8 +177,8 @@ def draw_labels(labels, labels_per_class, seed):
     Raises:
         ValueError: a class has fewer images than labels asked for.
     """
-    rng = np.random.default_rng(seed)
-    classes = [np.flatnonzero(labels == digit) for digit in np.unique(labels)]
+    rng, labels = np.random.default_rng(seed), as_labels(labels)
+    classes = [np.flatnonzero(labels == name) for name in np.unique(labels)]
     fewest = min(map(len, classes))
     if fewest < labels_per_class:
         raise ValueError(
@@ -102,6 +194,7 @@ def fit_probe(features, labels, labels_per_class, seed):
     The arguments are those of linear_probe and draw_labels; with one label per class, which cannot
     be cross-validated, C stays 1. Returns the fitted scikit-learn estimator.
     """
+    features, labels = as_numbers(features, "features"), as_labels(labels)
     rows = draw_labels(labels, labels_per_class, seed)
     return _fit(features[rows], labels[rows], labels_per_class)
 
@@ -152,6 +245,7 @@ def linear_probe(features, labels, test_features, test_labels, labels_per_class,
         ValueError: a class has fewer images than labels asked for.
     """
     probes = [fit_probe(features, labels, labels_per_class, [seed, d]) for d in range(draws)]
+    test_features, test_labels = as_numbers(test_features, "features"), as_labels(test_labels)
     return np.array([probe.score(test_features, test_labels) for probe in probes])
 
 
@@ -163,15 +257,16 @@ def score(data, model=None, encode=None, seconds=None, seed=0):
         model: an autoencoder with a layer named "encoder", whose activation says what counts as
             active; None for features that are no code, of which only the probe is measured.
         encode: function from images, (n, pixels), to their features, (n, units); by default
-            model.encode.
+            the model's own.
         seconds: how long the model trained.
         seed: of the linear probe's draws, three with 10 labels per class and one with 100.
 
     Returns:
         dict with sse_test, mean_activation, active_units, dead_units, probe_10 and probe_100 (in
-        percent) and seconds, as far as they apply.
+        percent) and seconds, as far as they apply: a probe asks for so many images of each class.
     """
-    encode = encode or model.encode
+    encode = encode or encoder_of(model)
+    data = through_the_door(data, model, NOISE)
     test_features = np.asarray(encode(data.x_test))
     figures = {"seconds": seconds}
     if model is not None:
@@ -180,6 +275,8 @@ def score(data, model=None, encode=None, seconds=None, seed=0):
         figures["active_units"] = float(active_units(test_features, model).mean())
         figures["dead_units"] = int(dead_units(test_features, model).sum())
     for labels_per_class, draws in ((10, 3), (100, 1)):  # more labels vary less, and take longer
+        if np.unique(data.y_train, return_counts=True)[1].min() < labels_per_class:
+            continue
         accuracies = []
         for draw in range(draws):
             # Only what is labelled is encoded: all training images would take much memory.

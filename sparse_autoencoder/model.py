@@ -10,11 +10,9 @@ The source of the formulas and settings is credited in README.md.
 import keras
 from keras import layers, ops
 
-from .arrays import as_tensor
-from .vocabulary import HYPERPARAMETERS
+from .arrays import NOISE, activation_of, as_tensor, lies_between_0_and_1
+from .image_model import ImageModel, Penalty
 
-# KL(ρ‖ρ̂) needs ρ̂ to be a probability: these activations stay between 0 and 1.
-ACTIVATIONS_BETWEEN_0_AND_1 = ("sigmoid", "hard_sigmoid", "softmax")
 KL_EPSILON = 1e-6  # ε: KL follows its tangent where ρ̂ is closer than this to 0 or 1
 
 serializable = keras.saving.register_keras_serializable(package="sparse_autoencoder")
@@ -25,8 +23,23 @@ def sse(images, reconstructions):
     """Squared error summed over pixels: (batch, pixels) twice → (batch,).
 
     Keras averages it over the batch. Its own "mse" is this divided by the number of pixels.
+
+    Raises:
+        ValueError: the reconstructions have another shape.
     """
-    return ops.sum(ops.square(images - reconstructions), axis=-1)
+    reconstructions = ops.convert_to_tensor(reconstructions)
+    if images.shape[1:] != reconstructions.shape[1:]:
+        raise ValueError(
+            f"Images of shape {tuple(images.shape[1:])} cannot be compared with reconstructions of "
+            f"shape {tuple(reconstructions.shape[1:])}: the model's last layer must draw as many "
+            "numbers as an image has."
+        )
+    return sum_of_each(ops.square(ops.cast(images, reconstructions.dtype) - reconstructions))
+
+
+def sum_of_each(batch):
+    """The sum over all numbers of an image or of a code: (batch, ...) → (batch,)."""
+    return ops.sum(batch, axis=tuple(range(1, len(batch.shape))))
 
 
 def kl_divergence(rho, rho_hat):
@@ -43,35 +56,21 @@ def kl_divergence(rho, rho_hat):
     return value + slope * outside
 
 
-def hyperparameter(layer, key, name, value):
-    """A checked number that a layer keeps as a variable: it can change while the model trains."""
-    HYPERPARAMETERS[key].check(name, value)
-    initializer = keras.initializers.Constant(float(value))
-    return layer.add_weight(name=name, shape=(), initializer=initializer, trainable=False)
+def kernels_of(part):
+    """The weight matrices of a layer, or of all layers of a model within the model."""
+    inner = [weight for weight in part.weights if len(weight.shape) > 1]
+    return [part.kernel] if hasattr(part, "kernel") else inner
 
 
-class Penalty(layers.Layer):
-    """A layer that adds one term to the loss; Autoencoder reports it under the term's name.
-
-    Its hyperparameters are variables: assign to them while the model trains, also after it was
-    saved and loaded (`penalty.beta.assign(0)`); nothing is traced again.
-    """
-
-    keys = {}  # attribute → its key in the vocabulary
-
-    def __init__(self, term, values=None, name=None, **kwargs):
-        super().__init__(name=name or f"{term}_penalty", **kwargs)
-        self.term = keras.metrics.Mean(name=term)
-        for attribute, value in (values or {}).items():
-            setattr(self, attribute, hyperparameter(self, self.keys[attribute], attribute, value))
-
-    @property
-    def hyperparameters(self):
-        """Key in the vocabulary, such as "beta" or "lam2" → the variable."""
-        return {key: getattr(self, attribute) for attribute, key in self.keys.items()}
-
-    def get_config(self):
-        return super().get_config() | {name: float(getattr(self, name)) for name in self.keys}
+def check_probability(encoder):
+    """Refuse KLSparsity behind an encoder whose code need not lie between 0 and 1."""
+    activation = activation_of(encoder)
+    if activation is not None and not lies_between_0_and_1(activation):
+        name = getattr(activation, "__name__", type(activation).__name__)
+        raise ValueError(
+            f"KLSparsity reads a unit's mean activation as a probability, but {name} activations "
+            "need not lie between 0 and 1: use a sigmoid encoder, or L1Sparsity."
+        )
 
 
 @serializable
@@ -94,9 +93,15 @@ class KLSparsity(Penalty):
     def __init__(self, rho, beta, **kwargs):
         super().__init__("kl", {"rho": rho, "beta": beta}, **kwargs)
 
-    def call(self, code):
+    def __call__(self, code, **kwargs):
+        if hasattr(code, "_keras_history"):  # of a Sequential or functional model that is built
+            check_probability(code._keras_history.operation)
+        return super().__call__(code, **kwargs)
+
+    def call(self, code, training=None):
         rho_hat = ops.mean(code, axis=0)
-        self.add_loss(self.beta * ops.sum(kl_divergence(self.rho, rho_hat)))
+        term = self.beta * ops.sum(kl_divergence(self.rho, rho_hat))
+        self.add_term(term, training, ops.shape(code)[0])
         return code
 
 
@@ -116,8 +121,9 @@ class L1Sparsity(Penalty):
     def __init__(self, lam, **kwargs):
         super().__init__("l1", {"lam": lam}, **kwargs)
 
-    def call(self, code):
-        self.add_loss(self.lam * ops.mean(ops.sum(ops.abs(code), axis=-1)))
+    def call(self, code, training=None):
+        term = self.lam * ops.mean(sum_of_each(ops.abs(code)))
+        self.add_term(term, training, ops.shape(code)[0])
         return code
 
 
@@ -140,13 +146,14 @@ class L2Penalty(Penalty):
     def __init__(self, lam, **kwargs):
         super().__init__("l2", {"lam": lam}, **kwargs)
 
-    def call(self, matrices):
-        self.add_loss(self.lam * 0.5 * sum(ops.sum(ops.square(matrix)) for matrix in matrices))
+    def call(self, matrices, training=None):
+        squares = sum(ops.sum(ops.square(matrix)) for matrix in matrices)
+        self.add_term(self.lam * 0.5 * squares, training)
         return matrices
 
 
 @serializable
-class Autoencoder(keras.Model):
+class Autoencoder(ImageModel):
     """images → encoder → code → (sparsity penalty) → decoder → reconstructions.
 
     Args:
@@ -161,19 +168,10 @@ class Autoencoder(keras.Model):
 
     def __init__(self, encoder, decoder, sparsity=None, l2=None, **kwargs):
         super().__init__(**kwargs)
-        activation = keras.activations.serialize(encoder.activation)
-        if isinstance(sparsity, KLSparsity) and activation not in ACTIVATIONS_BETWEEN_0_AND_1:
-            raise ValueError(
-                f"KLSparsity reads a unit's mean activation as a probability, but {activation} "
-                "activations need not lie between 0 and 1: use a sigmoid encoder, or L1Sparsity."
-            )
+        if isinstance(sparsity, KLSparsity):
+            check_probability(encoder)
         self.encoder, self.decoder = encoder, decoder
         self.sparsity, self.l2 = sparsity, l2
-
-    @property
-    def penalties(self):
-        """The layers that add a term to the loss."""
-        return [layer for layer in self.layers if isinstance(layer, Penalty)]
 
     def build(self, input_shape):
         code_shape = self.encoder.compute_output_shape(input_shape)
@@ -184,23 +182,17 @@ class Autoencoder(keras.Model):
 
     def encode(self, images):
         """The code, (n, units), of images, (n, pixels)."""
-        code = self.encoder(as_tensor(images))
+        code = self.encoder(as_tensor(images, self, slack=NOISE))
         return code if self.sparsity is None else self.sparsity(code)
 
     def decode(self, code):
         """Reconstructions, (n, pixels), of a code, (n, units)."""
         if self.l2 is not None:
-            self.l2([self.encoder.kernel, self.decoder.kernel])
+            self.l2([*kernels_of(self.encoder), *kernels_of(self.decoder)])
         return self.decoder(code)
 
     def call(self, images):
         return self.decode(self.encode(images))
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The loss of a batch; each penalty also enters a mean over the epoch's images."""
-        for penalty in self.penalties:
-            penalty.term.update_state(sum(penalty.losses), sample_weight=ops.shape(x)[0])
-        return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def get_config(self):
         parts = {name: getattr(self, name) for name in ("encoder", "decoder", "sparsity", "l2")}

@@ -8,8 +8,9 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from .arrays import as_tensor
-from .model import Autoencoder, Penalty, hyperparameter, serializable, sse
+from .arrays import NOISE, as_images, as_tensor
+from .image_model import Penalty, hyperparameter
+from .model import Autoencoder, serializable, sse
 
 
 @serializable
@@ -89,9 +90,10 @@ class JumpReLU(Penalty):
     def build(self, input_shape):
         self.offset = self.add_weight(name="offset", shape=input_shape[-1:], initializer="zeros")
 
-    def call(self, code):
+    def call(self, code, training=None):
         kept, active = jump(code, ops.relu(self.theta + self.offset), self.width)
-        self.add_loss(self.lam * ops.mean(ops.sum(active, axis=-1)))
+        term = self.lam * ops.mean(ops.sum(active, axis=-1))
+        self.add_term(term, training, ops.shape(code)[0])
         return kept
 
     def get_config(self):
@@ -122,8 +124,8 @@ class Auxiliary(Penalty):
     def __init__(self, **kwargs):
         super().__init__("aux", **kwargs)
 
-    def call(self, value):
-        self.add_loss(value)
+    def call(self, value, training=None):
+        self.add_term(value, training)
         return value
 
 
@@ -153,7 +155,7 @@ class GatedAutoencoder(Autoencoder):
 
     def encode(self, images):
         """The code, (n, units), of images, (n, pixels)."""
-        z = self.encoder(as_tensor(images))
+        z = self.encoder(as_tensor(images, self, slack=NOISE))
         return ops.where(z > 0, ops.relu(ops.exp(self.log_scale) * z + self.shift), 0.0)
 
     def call(self, images):
@@ -244,7 +246,7 @@ def start_tied(autoencoder, images):
         autoencoder: a built one, whose weights are changed.
         images: (n, pixels), of which the mean is taken.
     """
-    mean = ops.mean(images, axis=0)
+    mean = ops.mean(as_images(images, autoencoder), axis=0)
     W1 = ops.transpose(autoencoder.decoder.kernel)
     autoencoder.encoder.kernel.assign(W1)
     autoencoder.encoder.bias.assign(-ops.matmul(mean, W1))

@@ -11,8 +11,9 @@ import tensorflow as tf
 from tqdm import tqdm
 from tqdm.keras import TqdmCallback
 
-from .arrays import as_tensor
+from .arrays import alone, as_images, as_numbers, as_tensor
 from .model import sse
+from .vocabulary import HYPERPARAMETERS
 
 STACK = 32  # batches that one compiled loop takes, at most: 13 MB of images
 STEPS_WORTH_COMPILING = 2000  # below, compiling with XLA takes longer than it saves
@@ -32,8 +33,8 @@ def batches(images, batch_size=128, seed=0, targets=None, stack=1):
         targets: one for each image; without them an image is its own.
         stack: with more than 1, so many batches come as one array, (stack, batch_size, pixels).
     """
-    images = as_tensor(images)
-    targets = images if targets is None else as_tensor(targets)
+    images = as_tensor(as_images(images))
+    targets = images if targets is None else as_tensor(as_numbers(targets, "targets"))
     rows = tf.data.Dataset.range(len(images)).shuffle(len(images), seed=seed).repeat()
     rows = rows.batch(batch_size, drop_remainder=True)
     if stack > 1:
@@ -85,6 +86,13 @@ def give_memory_back():
         ctypes.CDLL(None).malloc_trim(0)
 
 
+def check_counts(**counts):
+    """Refuse what is no whole number, or below 1: fit would wait for ever for such an epoch."""
+    for name, count in counts.items():
+        if not hasattr(count, "__index__") or count < 1:
+            raise ValueError(f"{name} is {count!r}, but it must be a whole number, 1 or more.")
+
+
 def train(
     autoencoder,
     images,
@@ -102,7 +110,7 @@ def train(
 
     Args:
         autoencoder: an Autoencoder, or another model that reconstructs what it is given.
-        images: (n, pixels) in [0, 1].
+        images: (n, pixels), in the range of the model's output: see arrays.as_images.
         validation_images: likewise; None for no validation.
         epochs: how often the losses are reported.
         steps_per_epoch: 390 steps are one pass over 50,000 images in batches of 128; with fewer
@@ -118,12 +126,19 @@ def train(
         name, and the same with "val_" in front; `seconds` how long it took.
 
     Raises:
+        ValueError: the images, a number of steps or the learning rate cannot be used.
         FloatingPointError: the loss is no longer finite.
     """
+    images = alone(images, autoencoder, "images")
+    validated = validation_images is not None
+    if validated:
+        validation_images = alone(validation_images, autoencoder, "validation images")
+    check_counts(epochs=epochs, steps_per_epoch=steps_per_epoch, batch_size=batch_size)
+    if not isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+        HYPERPARAMETERS["learning_rate"].check("learning_rate", learning_rate)
     callbacks = [StopIfNotFinite(), *callbacks]
     if progress:
         callbacks.append(TqdmCallback(verbose=0, tqdm_class=tqdm, file=sys.stdout))
-    validated = validation_images is not None
     stack = max(n for n in range(1, STACK + 1) if steps_per_epoch % n == 0)
     executions = steps_per_epoch // stack
     autoencoder.compile(

@@ -61,7 +61,10 @@ class Hyperparameter:
 
     def check(self, argument, value):
         """Raise a ValueError that says what `argument` was and what it may be, if out of range."""
-        value = float(value)
+        try:
+            value = float(value)
+        except (TypeError, ValueError):
+            raise ValueError(f"The {self.name} {argument} is {value!r}, no number.") from None
         inside = self.low < value < self.high
         inside |= self.inclusive and value in (self.low, self.high)
         if not (inside and math.isfinite(value)):
@@ -69,7 +72,8 @@ class Hyperparameter:
             if self.high == math.inf:
                 allowed = f"finite and {self.low:g} or more"
             if not self.inclusive:
-                allowed += ", both excluded"
+                above = f"finite and above {self.low:g}"
+                allowed = above if self.high == math.inf else f"{allowed}, both excluded"
             raise ValueError(f"The {self.name} {argument} is {value:g}, but it must be {allowed}.")
 
 
@@ -103,6 +107,7 @@ HYPERPARAMETERS = {
         "learning rate",
         "learning rate",
         (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1),
+        inclusive=False,
     ),
     "rho": Hyperparameter(
         "ρ",

@@ -47,7 +47,7 @@ def test_mosaic_puts_every_image_in_its_place():
 def test_originals_stand_above_their_reconstructions_also_where_there_are_fewer(
     images, count, shown
 ):
-    pair = RNG.uniform(size=(2, images, 784))
+    pair = RNG.uniform(size=(2, images, 784)).astype("float32")
     ax = helpers.show_reconstructions(*pair, count=count)
     assert picture(ax).shape == (57, 29 * shown - 1)
     for row, originals in zip((picture(ax)[:28], picture(ax)[29:]), pair, strict=True):
@@ -107,7 +107,7 @@ def test_mean_activation_histogram_counts_every_unit_and_marks_the_target():
 
 
 def test_exciting_images_come_strongest_first():
-    images, code = RNG.uniform(size=(20, 784)), RNG.uniform(size=(20, 3))
+    images, code = RNG.random((20, 784), "float32"), RNG.uniform(size=(20, 3))
     shown = picture(helpers.show_exciting_images(images, code, unit=2, count=3))
     for place, image in enumerate(np.argsort(-code[:, 2])[:3]):
         tile = shown[:, place * 29 : place * 29 + 28]

@@ -16,6 +16,7 @@ from keras import ops
 
 from .. import measures
 from ..arrays import as_tensor
+from ..image_model import penalties_of
 from ..model import sse
 from ..vocabulary import HYPERPARAMETERS
 
@@ -70,22 +71,22 @@ class LiveTraining:
     """
 
     def __init__(self, model, data, learning_rate=3e-3, seed=0, batch_size=128, start=None):
+        data = measures.through_the_door(data, model)
         self.model = _untrained_copy(model, data.x_train.shape[1])
         self.model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=sse)
         self.model.optimizer.build(self.model.trainable_variables)
         self._encoder = self.model.get_layer("encoder")
-        if hasattr(self.model, "encode"):
-            self._encode, self._decode = self.model.encode, self.model.decode
-        else:
-            behind = self.model.layers.index(self._encoder) + 1
-            self._encode = keras.Model(self.model.inputs, self._encoder.output)
-            self._decode = keras.Sequential(self.model.layers[behind:])
+        code = self.model.layers.index(measures.layers_of_code(self.model)[-1])
+        self._encode = measures.encoder_of(self.model)
+        self._decode = getattr(self.model, "decode", None)
+        if self._decode is None:
+            self._decode = keras.Sequential(self.model.layers[code + 1 :])
         self.batch_size = min(batch_size, len(data.x_train))
         self.shown = data.x_validation[:SHOWN]
         self._images, self._shown = as_tensor(data.x_train), as_tensor(self.shown)
         self._variables = {"learning_rate": self.model.optimizer.learning_rate}
-        for part in ("sparsity", "l2"):
-            layer = getattr(self.model, part, None)
+        course = hasattr(self.model, "sparsity")
+        for layer in [self.model.sparsity, self.model.l2] if course else self.model.layers:
             self._variables |= getattr(layer, "hyperparameters", {})
         self._steps = tf.function(self._take_steps, jit_compile=True, autograph=False)
         self._look = tf.function(self._look_at_shown, jit_compile=True, autograph=False)
@@ -238,7 +239,7 @@ class LiveTraining:
         """
         code, reconstructions = self._encode(self._shown), self.model(self._shown)
         terms = {"sse": ops.mean(sse(self._shown, reconstructions))}
-        for penalty in getattr(self.model, "penalties", ()):
+        for penalty in penalties_of(self.model):
             terms[penalty.term.name] = sum(penalty.losses)
         pictured = ops.concatenate([code[:PICTURED], self._encode(drawing)]) * on
         return code, pictured, self._decode(pictured), terms

@@ -31,12 +31,13 @@ class ProbeExplorer(Panel):
     """
 
     def __init__(self, features, data):
-        self.data = data
+        self.data = data = measures.through_the_door(data)
         self._encode = features
         self._codes = {}  # name → features of training and validation images, made when needed
         self._tried = {}  # (name, labels per class) → {draw: accuracy}
         self._lock = threading.Lock()
-        counts = [n for n in LABELS_PER_CLASS if n <= np.bincount(data.y_train).min()]
+        fewest = np.unique(data.y_train, return_counts=True)[1].min()
+        counts = [n for n in LABELS_PER_CLASS if n <= fewest]
         usual = max(n for n in counts if n <= 10)
         self._controls = {
             "features": widgets.Dropdown(options=list(features), description="features", **WIDE),

@@ -1,0 +1,157 @@
+"""What all models of the course are made of: penalties that report themselves, and images that
+come through the door.
+"""
+
+import keras
+import tensorflow as tf
+from keras import layers, ops
+
+from .arrays import NOISE, ROUNDING, alone, as_images, is_pair
+from .vocabulary import HYPERPARAMETERS
+
+
+def hyperparameter(layer, key, name, value):
+    """A checked number that a layer keeps as a variable: it can change while the model trains."""
+    HYPERPARAMETERS[key].check(name, value)
+    initializer = keras.initializers.Constant(float(value))
+    return layer.add_weight(name=name, shape=(), initializer=initializer, trainable=False)
+
+
+class Penalty(layers.Layer):
+    """A layer that adds one term to the loss; any model reports it under the term's name.
+
+    Its hyperparameters are variables: assign to them while the model trains, also after it was
+    saved and loaded (`penalty.beta.assign(0)`); nothing is traced again.
+    """
+
+    keys = {}  # attribute → its key in the vocabulary
+    counts = True  # its own calls: not inside an ImageModel, which counts its steps
+
+    def __init__(self, term, values=None, name=None, **kwargs):
+        super().__init__(name=name or f"{term}_penalty", **kwargs)
+        self.term = keras.metrics.Mean(name=term)
+        for attribute, value in (values or {}).items():
+            setattr(self, attribute, hyperparameter(self, self.keys[attribute], attribute, value))
+
+    @property
+    def hyperparameters(self):
+        """Key in the vocabulary, such as "beta" or "lam2" → the variable."""
+        return {key: getattr(self, attribute) for attribute, key in self.keys.items()}
+
+    def add_term(self, value, training, images=1):
+        """Add to the loss and, in a model of Keras that trains or is evaluated, to the mean.
+
+        Args:
+            value: of the term.
+            training: True or False in a step of Keras, None where a model is only called; in steps
+                of a model whose own `call` does not ask for it, None too, but they are compiled.
+            images: in the batch.
+        """
+        self.add_loss(value)
+        if self.counts and (training is not None or not tf.executing_eagerly()):
+            self.term.update_state(value, sample_weight=images)
+
+    def get_config(self):
+        return super().get_config() | {name: float(getattr(self, name)) for name in self.keys}
+
+
+def penalties_of(model):
+    """The layers of a model, and of models within it, that add a term to the loss."""
+    found = []
+    for layer in model.layers:
+        inner = penalties_of(layer) if hasattr(layer, "layers") else [layer]
+        found += [layer for layer in inner if isinstance(layer, Penalty)]
+    return found
+
+
+class ImageModel(keras.Model):
+    """A model of Keras that reads images and, unless it is told otherwise, is to draw the same."""
+
+    @property
+    def penalties(self):
+        """The layers that add a term to the loss."""
+        return penalties_of(self)
+
+    def __call__(self, images, *args, **kwargs):
+        images = as_images(images, self, slack=NOISE)
+        for penalty in self.penalties:
+            penalty.counts = False
+        try:
+            return super().__call__(images, *args, **kwargs)
+        finally:
+            for penalty in self.penalties:
+                penalty.counts = True
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The loss of a batch; each penalty also enters a mean over the epoch's images."""
+        for penalty in self.penalties:
+            penalty.term.update_state(sum(penalty.losses), sample_weight=ops.shape(x)[0])
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+    def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
+        """Keras' fit; without y, the images are their own answers."""
+        if validation_data is not None:
+            pair = validation_data if is_pair(validation_data, self) else (validation_data, None)
+            x_y = self._pair(*pair[:2], "validation images")
+            validation_data = x_y[0] if x_y[1] is None else (*x_y, *pair[2:])
+        return super().fit(*self._pair(x, y), *args, validation_data=validation_data, **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        """Keras' evaluate; without y, the images are their own answers."""
+        return super().evaluate(*self._pair(x, y), *args, **kwargs)
+
+    def train_on_batch(self, x, y=None, *args, **kwargs):
+        """Keras' train_on_batch; without y, the images are their own answers."""
+        return super().train_on_batch(*self._pair(x, y), *args, **kwargs)
+
+    def test_on_batch(self, x, y=None, *args, **kwargs):
+        """Keras' test_on_batch; without y, the images are their own answers."""
+        return super().test_on_batch(*self._pair(x, y), *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """Keras' predict."""
+        if not _is_stream(x):
+            x = as_images(x, self, slack=NOISE)
+        return super().predict(x, *args, **kwargs)
+
+    def predict_on_batch(self, x):
+        """Keras' predict_on_batch."""
+        return super().predict_on_batch(as_images(x, self, slack=NOISE))
+
+    def save(self, filepath, *args, **kwargs):
+        """Keras' save.
+
+        Raises:
+            ValueError: the file is to be of the older kind, .h5.
+        """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                f"{filepath} would be of Keras' older kind, which does not hold what a model is "
+                "made of: save it with the ending .keras."
+            )
+        return super().save(filepath, *args, **kwargs)
+
+    def _pair(self, x, y, name="images"):
+        """Images and their answers; streams of both pass as they are."""
+        if isinstance(x, tf.data.Dataset) and not isinstance(x.element_spec, tuple):
+            x = x.map(lambda images: (images, images))
+        if _is_stream(x):
+            return x, y
+        if y is None:
+            x = alone(x, self, name)
+            return x, x
+        same = x is y
+        x = as_images(x, self, name, ROUNDING if same else NOISE)
+        y = x if same else as_images(y, self, f"answers to the {name}")
+        if len(x) != len(y):
+            raise ValueError(
+                f"There are {len(x)} {name}, but {len(y)} answers: hand in one for each."
+            )
+        return x, y
+
+
+def _is_stream(images):
+    """Whether the images come in batches: a Dataset, a generator or the like."""
+    return isinstance(images, (tf.data.Dataset, keras.utils.PyDataset)) or hasattr(
+        images, "__next__"
+    )

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from sparse_autoencoder.figures import FIGURE_SIZES as FIGURE_SIZES
 from sparse_autoencoder.arrays import as_numbers
+from sparse_autoencoder.figures import FIGURE_SIZES as FIGURE_SIZES
 from sparse_autoencoder.figures import as_pixels, axes_or_new, show_picture, use_style
 from sparse_autoencoder.figures import mosaic as mosaic
 from sparse_autoencoder.figures import show_features as show_features
@@ -114,7 +114,8 @@ def plot_activations(code, ax=None):
 
 def show_codes(codes, title=None, ax=None, label="activation"):
     """Activations of a batch, (n, units), as a picture: a row an image; returns the Axes."""
-    ax = show_picture(as_numbers(codes, "codes"), axes_or_new(ax), title, cmap="viridis", vmin=0, aspect="auto")
+    codes = as_numbers(codes, "codes")
+    ax = show_picture(codes, axes_or_new(ax), title, cmap="viridis", vmin=0, aspect="auto")
     ax.set(xlabel="hidden unit", ylabel="image")
     ax.figure.colorbar(ax.images[0], ax=ax, label=label)
     return ax

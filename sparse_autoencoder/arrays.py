@@ -1,7 +1,7 @@
 """The door that all images come through: what a person hands in → float32, or one sentence.
 
 A model says what its images are: their shape, and between which numbers they lie. A sigmoid draws
-from 0 to 1, so such are the images it can learn; softplus draws 0 or more, a linear output anything.
+from 0 to 1, so such are the images it can learn; softplus draws 0 or more, a linear layer anything.
 """
 
 import functools
@@ -42,7 +42,7 @@ def as_images(images, model=None, name="images", slack=ROUNDING):
     """
     dtype = _dtype_of(model)
     if isinstance(images, keras.KerasTensor) or tf.is_symbolic_tensor(images):
-        return _of_floats(images, name)
+        return of_floats(images, name)
     array = _in_shape(as_numbers(images, name), shape_of(model), name)
     in_bytes = array.dtype == np.uint8 and array.max() > 1
     with np.errstate(over="ignore"):  # what float32 cannot hold is found below
@@ -68,7 +68,7 @@ def as_images(images, model=None, name="images", slack=ROUNDING):
             f"scale them with {mend}."
         )
     if tf.is_tensor(images) and images.dtype == dtype and images.shape == result.shape:
-        return ops.convert_to_tensor(images)  # so that a gradient by the images finds them
+        return tf.convert_to_tensor(images)  # so that a gradient by the images finds them
     return result
 
 
@@ -82,7 +82,7 @@ def as_tensor(images, model=None, name="images", slack=ROUNDING):
     if model is not None or not isinstance(images, np.ndarray) or images.ndim != 1:
         images = as_images(images, model, name, slack)
     if not isinstance(images, np.ndarray):
-        return ops.convert_to_tensor(images)
+        return images
     flags = images.flags
     if flags.c_contiguous and flags.writeable and images.ctypes.data % 64 == 0:
         return tf.experimental.dlpack.from_dlpack(images.__dlpack__())
@@ -110,11 +110,11 @@ def is_pair(given, model=None):
     """Whether it is (images, answers) or (images, answers, weights), and not a list of images."""
     if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
         return False
-    size, expected = _size(given[0]), shape_of(model) or (None,)
-    if len(size) < 2:
-        return False
-    if isinstance(given, tuple) or given[0] is given[1]:
+    if given[0] is given[1]:
         return True
+    size, expected = _size(given[0]), shape_of(model) or (None,)
+    if len(size) < 2 or isinstance(given, tuple):
+        return len(size) > 1
     return None not in expected and math.prod(size[1:]) == math.prod(expected)
 
 
@@ -218,7 +218,12 @@ def _dtype_of(model):
     return dtype
 
 
-def _of_floats(tensor, name):
+def of_floats(tensor, name="images"):
+    """A tensor without numbers yet, or what is known of one that will come from a Dataset.
+
+    Raises:
+        ValueError: there will be whole numbers.
+    """
     if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(tensor.dtype)):
         raise ValueError(
             f"The {name} come as {keras.backend.standardize_dtype(tensor.dtype)}, but the model "
@@ -260,9 +265,7 @@ def _in_shape(images, expected, name):
         mend = "leave out the column of labels, as in X[:, 1:]"
     elif found == 3 * pixels:
         mend = f"make them gray with X.mean(-1), or build it with {found}"
-    raise ValueError(
-        f"The model reads images of {pixels} pixels, but these have {found}: {mend}."
-    )
+    raise ValueError(f"The model reads images of {pixels} pixels, but these have {found}: {mend}.")
 
 
 def _fits(shape, expected):

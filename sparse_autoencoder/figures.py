@@ -62,7 +62,7 @@ def as_pixels(images, image_shape):
     Raises:
         ValueError: they cannot be drawn, such as whole numbers above 1.
     """
-    images = as_images(images)
+    images = np.asarray(as_images(images))
     if images.max() > 2 and np.abs(images - np.round(images)).max() < 1e-3:
         raise ValueError(
             f"Images are drawn from 0 (black) to 1 (white), but these go up to {images.max():g}: "

@@ -1,12 +1,10 @@
-"""What all models of the course are made of: penalties that report themselves, and images that
-come through the door.
-"""
+"""What the course adds to Keras: penalties that report themselves, and models that read images."""
 
 import keras
 import tensorflow as tf
 from keras import layers, ops
 
-from .arrays import NOISE, ROUNDING, alone, as_images, is_pair
+from .arrays import NOISE, ROUNDING, alone, as_images, is_pair, of_floats
 from .vocabulary import HYPERPARAMETERS
 
 
@@ -152,6 +150,8 @@ class ImageModel(keras.Model):
 
 def _is_stream(images):
     """Whether the images come in batches: a Dataset, a generator or the like."""
-    return isinstance(images, (tf.data.Dataset, keras.utils.PyDataset)) or hasattr(
-        images, "__next__"
-    )
+    if isinstance(images, tf.data.Dataset):
+        for spec in tf.nest.flatten(images.element_spec)[:2]:  # images and answers
+            of_floats(spec)
+        return True
+    return isinstance(images, keras.utils.PyDataset) or hasattr(images, "__next__")

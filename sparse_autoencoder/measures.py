@@ -5,8 +5,15 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 
-from .arrays import ACTIVATION_LAYERS, NOISE, activation_of, as_images, as_numbers
-from .arrays import lies_between_0_and_1
+from .arrays import (
+    ACTIVATION_LAYERS,
+    NOISE,
+    ROUNDING,
+    activation_of,
+    as_images,
+    as_numbers,
+    lies_between_0_and_1,
+)
 
 PROBE_C = (0.1, 1, 10)  # among which the probe's inverse regularisation is chosen
 

@@ -107,21 +107,12 @@ def alone(given, model, name):
 
 
 def is_pair(given, model=None):
-    """Whether it is (images, answers) or (images, answers, weights), and not a list of images."""
+    """Whether it is (images, answers), perhaps with weights: any such tuple, or list of arrays."""
     if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
         return False
-    if given[0] is given[1]:
-        return True
-    size, expected = _size(given[0]), shape_of(model) or (None,)
-    if len(size) < 2 or isinstance(given, tuple):
-        return len(size) > 1
-    return None not in expected and math.prod(size[1:]) == math.prod(expected)
-
-
-def _size(given):
-    with suppress(ValueError):  # lists of unequal length
-        return tuple(getattr(given, "shape", None) or np.shape(given))
-    return ()
+    shape, expected = getattr(given[0], "shape", ())[1:], shape_of(model) or (None,)
+    alike = shape and None not in expected and math.prod(shape) == math.prod(expected)
+    return isinstance(given, tuple) or given[0] is given[1] or bool(alike)
 
 
 def as_numbers(given, name="images"):
@@ -219,16 +210,12 @@ def _dtype_of(model):
 
 
 def of_floats(tensor, name="images"):
-    """A tensor without numbers yet, or what is known of one that will come from a Dataset.
-
-    Raises:
-        ValueError: there will be whole numbers.
-    """
-    if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(tensor.dtype)):
+    """Refuse whole numbers in a tensor that has no numbers yet, or in what a Dataset will bring."""
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    if not keras.backend.is_float_dtype(dtype):
         raise ValueError(
-            f"The {name} come as {keras.backend.standardize_dtype(tensor.dtype)}, but the model "
-            "reads float32: change them on their way, as in "
-            'dataset.map(lambda x: tf.cast(x, "float32") / 255).'
+            f"The {name} come as {dtype}, but the model reads float32: change them on their way, "
+            'as in dataset.map(lambda x: tf.cast(x, "float32") / 255).'
         )
     return tensor
 
@@ -247,13 +234,13 @@ def _in_shape(images, expected, name):
         return images
     if None not in expected and math.prod(shape[1:]) == math.prod(expected):
         return images.reshape(len(images), *expected)
-    if expected[-1] == 1 and _fits((*shape[1:], 1), expected):  # gray, without the channel
+    if expected[-1] in (1, None) and _fits((*shape[1:], 1), expected):  # gray, without the channel
         return images[..., None]
     if len(expected) > 1:
         wanted = ", ".join("any" if size is None else str(size) for size in expected)
         raise ValueError(
             f"The model reads images of shape ({wanted}), but these have {shape[1:]}: change them "
-            "with X.reshape."
+            "with X.reshape, such as X.reshape(-1, 28, 28, 1)."
         )
     pixels, found = expected[0], math.prod(shape[1:])
     mend = f"build it with {found}"

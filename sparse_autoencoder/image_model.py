@@ -1,5 +1,7 @@
 """What the course adds to Keras: penalties that report themselves, and models that read images."""
 
+import functools
+
 import keras
 import tensorflow as tf
 from keras import layers, ops
@@ -62,6 +64,16 @@ def penalties_of(model):
     return found
 
 
+def _in_pairs(method):
+    """A method of Keras to which images come through the door, and are their own answers."""
+
+    @functools.wraps(method)
+    def paired(self, x=None, y=None, *args, **kwargs):
+        return method(self, *self._pair(x, y), *args, **kwargs)
+
+    return paired
+
+
 class ImageModel(keras.Model):
     """A model of Keras that reads images and, unless it is told otherwise, is to draw the same."""
 
@@ -94,22 +106,13 @@ class ImageModel(keras.Model):
             validation_data = x_y[0] if x_y[1] is None else (*x_y, *pair[2:])
         return super().fit(*self._pair(x, y), *args, validation_data=validation_data, **kwargs)
 
-    def evaluate(self, x=None, y=None, *args, **kwargs):
-        """Keras' evaluate; without y, the images are their own answers."""
-        return super().evaluate(*self._pair(x, y), *args, **kwargs)
-
-    def train_on_batch(self, x, y=None, *args, **kwargs):
-        """Keras' train_on_batch; without y, the images are their own answers."""
-        return super().train_on_batch(*self._pair(x, y), *args, **kwargs)
-
-    def test_on_batch(self, x, y=None, *args, **kwargs):
-        """Keras' test_on_batch; without y, the images are their own answers."""
-        return super().test_on_batch(*self._pair(x, y), *args, **kwargs)
+    evaluate = _in_pairs(keras.Model.evaluate)
+    train_on_batch = _in_pairs(keras.Model.train_on_batch)
+    test_on_batch = _in_pairs(keras.Model.test_on_batch)
 
     def predict(self, x, *args, **kwargs):
         """Keras' predict."""
-        if not _is_stream(x):
-            x = as_images(x, self, slack=NOISE)
+        x = x if _is_stream(x) else as_images(x, self, slack=NOISE)
         return super().predict(x, *args, **kwargs)
 
     def predict_on_batch(self, x):

@@ -1,5 +1,6 @@
 """The figures of the scorecard: what is measured of a code and its probe."""
 
+import itertools
 from types import SimpleNamespace
 
 import keras
@@ -103,15 +104,12 @@ def layers_of_code(model):
             'The code is what a layer named "encoder" makes, but the layers of this model are '
             f"{', '.join(map(repr, names))}: rename one."
         )
-    encoder = model.get_layer("encoder")
-    if hasattr(model, "encode"):
-        return [encoder]
-    code = [encoder]
-    for layer in model.layers[names.index("encoder") + 1 :]:
-        if not isinstance(layer, ACTIVATION_LAYERS) and not hasattr(layer, "hyperparameters"):
-            break
-        code.append(layer)
-    return code
+    first, *behind = model.layers[names.index("encoder") :]
+    own = itertools.takewhile(
+        lambda layer: isinstance(layer, ACTIVATION_LAYERS) or hasattr(layer, "hyperparameters"),
+        [] if hasattr(model, "encode") else behind,
+    )
+    return [first, *own]
 
 
 def encoder_of(model):

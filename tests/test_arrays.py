@@ -27,6 +27,7 @@ from sparse_autoencoder.arrays import as_images
 from sparse_autoencoder.image_model import ImageModel
 from sparse_autoencoder.playground import ProbeExplorer
 from sparse_autoencoder.playground.engine import LiveTraining
+from sparse_autoencoder.playground.still import still
 
 N, PIXELS, UNITS = 12, 16, 5
 RNG = np.random.default_rng(0)
@@ -393,3 +394,11 @@ def test_a_tied_start_reads_bytes():
         modern.start_tied(linear, images)
         biases.append(linear.decoder.bias.numpy())
     np.testing.assert_allclose(*biases, rtol=1e-5)
+
+
+def test_the_playground_shows_few_images_above_their_own_reconstructions(model):
+    training = LiveTraining(model, data_of(validation=X[:3]))
+    pictures = still(training, 1, (4, 4)).axes[1]
+    shown = drawn(pictures)
+    assert shown.shape == (9, 14)
+    np.testing.assert_allclose(shown[:4, 10:], X[2].reshape(4, 4))

@@ -127,6 +127,40 @@ def test_drawing_goes_on_the_axes_that_are_given():
     assert len(plt.get_fignums()) == 1
 
 
+def test_pictures_in_colour_and_stacks_of_pictures():
+    colour = RNG.random((3, 4, 4, 3), "float32")
+    for images, shape in ((colour, (28, 28)), (colour.reshape(3, -1), (4, 4, 3))):
+        shown = picture(helpers.show_images(images, 15, shape))
+        assert shown.shape == (4, 14, 3)
+        np.testing.assert_array_equal(shown[:, 5:9], colour[1])
+    features = picture(helpers.show_features(RNG.normal(size=(48, 6)), image_shape=(4, 4, 3)))
+    assert features.shape[2] == 3 and 0 <= features.min() and features.max() <= 1
+    gray = colour[..., :1]
+    for stack in (gray, gray[..., 0]):
+        shown = picture(helpers.show_reconstructions(stack, 1 - stack))
+        np.testing.assert_allclose(shown[5:, 5:9], 1 - gray[1, ..., 0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (RNG.random((3, 48)), r"image_shape=\(height, width\)"),
+        (np.arange(784.0).reshape(1, -1), "these go up to 783: divide .* X / 255"),
+        (16 * np.eye(28), "divide them"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(images, words):
+    with pytest.raises(ValueError, match=words):
+        helpers.show_images(images)
+
+
+def test_reconstructions_of_other_images_are_refused():
+    images = RNG.random((3, 784))
+    for other in (images[:2], images[:, :4]):
+        with pytest.raises(ValueError, match="cannot stand above .*: there must be one for each"):
+            helpers.show_reconstructions(images, other)
+
+
 @pytest.fixture
 def results(tmp_path, monkeypatch):
     rows = [

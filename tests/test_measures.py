@@ -3,9 +3,12 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
+import tensorflow as tf
 
 from sparse_autoencoder import build_autoencoder, keras, measures
+from sparse_autoencoder.playground import ProbeExplorer
 
 LABELS = np.repeat([0, 1, 2], [20, 30, 25])
 
@@ -181,3 +184,67 @@ def test_features_that_are_no_code_have_the_probe_of_the_seed_and_no_units_to_co
         expected = measures.linear_probe(*arrays, labels, draws, seed=1)
         assert row.pop(f"probe_{labels}") == pytest.approx(100 * expected.mean())
     assert not row
+
+
+# ---------------------------------------------------------------------- whatever holds the numbers
+
+
+def test_bytes_are_compared_with_bytes_in_their_own_unit_and_with_numbers_from_0_to_1():
+    zeros, sixteen = np.zeros((1, 1), "uint8"), np.full((1, 1), 16, "uint8")
+    assert measures.mean_sse(zeros, sixteen) == measures.mean_sse(sixteen, zeros) == 256
+    images = np.random.default_rng(0).integers(0, 256, (5, 7)).astype("uint8")
+    for same in (images, images.astype(float), images / 255, (images / 255).tolist()):
+        assert measures.mean_sse(images, same) == pytest.approx(0, abs=1e-8)
+    assert measures.mean_sse(images > 9, images <= 9) == 7
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (5, 3), (4, 5), (4,), (0, 5), (5,)])
+def test_what_cannot_be_compared_is_refused(shape):
+    images, other = np.ones((5, 4)), np.ones(shape)
+    if shape == (4,):  # one image for all
+        assert measures.mean_sse(images, other) == 0
+    else:
+        with pytest.raises(ValueError, match="cannot be compared .*: there must be one for each"):
+            measures.mean_sse(images, other)
+
+
+@pytest.mark.parametrize("holder", [np.ndarray.tolist, pd.DataFrame, tf.constant, np.float16])
+def test_a_code_is_measured_whatever_holds_it(holder):
+    code = np.random.default_rng(0).random((6, 3), "float32")
+    np.testing.assert_allclose(measures.mean_activation(holder(code)), code.mean(0), rtol=1e-3)
+    for measure in (measures.active_units, measures.dead_units):
+        np.testing.assert_array_equal(measure(holder(code), "sigmoid"), measure(code, "sigmoid"))
+
+
+FOUR = 4  # images of each class
+KINDS = {
+    "letters": list("ab" * FOUR),
+    "words": np.array(["cat", "dog"] * FOUR, object),
+    "1 to 26": np.array([1, 26] * FOUR),
+    "negative": np.array([-1, 1] * FOUR),
+    "floats": np.array([0.0, 1.0] * FOUR),
+    "booleans": np.array([False, True] * FOUR),
+    "a column": np.array([[3], [7]] * FOUR),
+    "Series": pd.Series(["x", "y"] * FOUR, index=range(10, 18)),
+    "categories": pd.Series(["x", "y"] * FOUR, dtype="category"),
+    "tensor": tf.constant([0, 5] * FOUR),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_labels_of_any_kind(kind):
+    labels, images = KINDS[kind], np.zeros((2 * FOUR, 3), "float32")
+    images[1::2] = 0.9
+    assert measures.linear_probe(images, labels, images, labels, 2, draws=1).tolist() == [1]
+    assert set(measures.draw_labels(labels, 3, 0) % 2) == {0, 1}
+    parts = {f"x_{part}": images for part in ("train", "validation", "test")}
+    parts |= {f"y_{part}": labels for part in ("train", "validation", "test")}
+    data = SimpleNamespace(name="own", image_shape=(1, 3), **parts)
+    assert "probe_10" not in measures.score(data, encode=np.asarray)  # so many there are not
+    assert ProbeExplorer({"pixels": np.asarray}, data).try_out("pixels", 2) == 1
+
+
+def test_labels_that_are_none_are_refused():
+    for wrong in (np.eye(3), [], 3):
+        with pytest.raises(ValueError, match="one number or word for each image, .*argmax"):
+            measures.draw_labels(wrong, 1, 0)

@@ -142,4 +142,4 @@ class Playground(Panel):
         training = self.training
         pairs = np.concatenate([training.shown[:PICTURED], training.reconstructions[:-1]])
         yield features_png(training.features[:, :TILES], COLUMNS, self.image_shape)
-        yield images_png(pairs, PICTURED, self.image_shape)
+        yield images_png(pairs, len(pairs) // 2, self.image_shape)

@@ -38,8 +38,8 @@ def still(training, steps, image_shape):
 def _draw_pictures(training, image_shape, above, below):
     title = f"{min(COUNT**2, training.features.shape[1])} features after {training.step:,} steps"
     show_features(training.features, COUNT**2, COUNT, image_shape, title, above)
-    pairs = np.concatenate([training.shown[:COUNT], training.reconstructions[:COUNT]])
-    show_images(pairs, COUNT, image_shape, "originals over reconstructions", below)
+    pairs = np.concatenate([training.shown[:COUNT], training.reconstructions[:-1][:COUNT]])
+    show_images(pairs, len(pairs) // 2, image_shape, "originals over reconstructions", below)
 
 
 def _draw_curves(history, ax):

@@ -83,7 +83,22 @@ class View(anywidget.AnyWidget):
 
     _esm, _css = _read("view.js"), _read("view.css")
     kind = traitlets.Unicode().tag(sync=True)
+    place0, place1, place2 = (traitlets.Int().tag(sync=True) for _ in range(3))
     first = traitlets.Dict(default_value=None, allow_none=True).tag(sync=True)
+
+    def follow(self, *controls):
+        """Have place0 to place2 follow these widgets, in the page: no kernel is needed for it.
+
+        Args:
+            controls: pairs of a widget and the name of its trait, a number; three at most count.
+
+        Returns:
+            the links, to be closed with the widgets.
+        """
+        places = [(self, f"place{number}") for number in range(3)]
+        for control, place in zip(controls, places, strict=False):
+            setattr(*place, getattr(*control))
+        return [*map(widgets.jsdlink, controls, places)]
 
     def or_else(self, words, *pictures):
         """This, and what stands there until it is seen, or for ever where it cannot be shown.
@@ -103,23 +118,8 @@ class Onlooker(View):
     """The same, drawn by explorer.js, which needs no engine."""
 
     _esm = _read("explorer.js")
-    place0, place1, place2 = (traitlets.Int().tag(sync=True) for _ in range(3))
     done, models, features, reconstructions = (traitlets.List().tag(sync=True) for _ in range(4))
     places, labels = (traitlets.Dict().tag(sync=True) for _ in range(2))
-
-    def follow(self, *controls):
-        """Have place0, place1 … follow these widgets, in the page: no kernel is needed for it.
-
-        Args:
-            controls: pairs of a widget and the name of its trait, a number.
-
-        Returns:
-            the links, to be closed with the widgets.
-        """
-        places = [(self, f"place{number}") for number in range(len(controls))]
-        for control, place in zip(controls, places, strict=True):
-            setattr(*place, getattr(*control))
-        return [*map(widgets.jsdlink, controls, places)]
 
 
 class Slider(widgets.SelectionSlider):

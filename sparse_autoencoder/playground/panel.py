@@ -73,6 +73,7 @@ class Playground(Panel):
             Frames(self.training, self.image_shape, sliders),
             send=lambda content, buffers: self._view.send(content, buffers),
             move=self._move_sliders,
+            place=self._place_slider,
             presets=presets,
             idle_minutes=idle_minutes,
         )
@@ -80,8 +81,9 @@ class Playground(Panel):
         content, buffers = self.session.frame("hello")
         self._view = View(kind="playground", first={"content": content, "buffers": buffers})
         self._view.on_msg(lambda _, content, buffers: self.session.answer(content, buffers))
+        links = self._view.follow(*((slider, "index") for slider in self._sliders.values()))
         row = widgets.HBox(list(self._sliders.values()), layout=WRAP)
-        super().__init__([row, *self._view.or_else(WITHOUT, *self._still_pngs())])
+        super().__init__([row, *self._view.or_else(WITHOUT, *self._still_pngs())], links)
         self.add_class("playground")
 
     @property
@@ -132,6 +134,9 @@ class Playground(Panel):
         moved = functools.partial(self.session.change, name)
         slider.observe(lambda change: moved(change["new"]), "value")
         return slider.add_class(f"playground-{name.replace('_', '-')}")
+
+    def _place_slider(self, number, place):
+        list(self._sliders.values())[number].index = place
 
     def _move_sliders(self, values):
         for name, slider in self._sliders.items():

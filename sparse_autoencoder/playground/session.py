@@ -33,6 +33,7 @@ class Session:
         send: function of a message's content and list of buffers.
         move: function of {key of a hyperparameter: value}, which moves the sliders.
         presets: name → {key: value}.
+        place: function of a slider's number and its place, which moves it there, too.
         idle_minutes: it pauses by itself when nothing was touched for so long.
         clock: function that gives the seconds since some moment.
 
@@ -42,13 +43,23 @@ class Session:
         broken: the loss is no longer finite, so Train does nothing.
     """
 
-    def __init__(self, training, frames, send, move, presets, idle_minutes=10, clock=perf_counter):
+    def __init__(
+        self,
+        training,
+        frames,
+        send,
+        move,
+        presets,
+        place=None,
+        idle_minutes=10,
+        clock=perf_counter,
+    ):
         self.training, self.frames, self.presets = training, frames, presets
         self.idle_minutes, self.clock = idle_minutes, clock
         self.lock = threading.RLock()
         self.playing = self.broken = False
         self._note, self._speed = READY, "normal"
-        self._send, self._move = send, move
+        self._send, self._move, self._place = send, move, place
         self._view = None  # that clocks
         self._changes = deque()  # its two ends need no lock, so a slider never waits for a slice
         self._touched = self._asked = clock()
@@ -73,6 +84,9 @@ class Session:
             self._request = request
             try:
                 self._notice(request)
+                # A kernel that runs a cell lets a slider's own message wait, but not this one.
+                for number, place in request.get("places", {}).items():
+                    self._place(int(number), place)
                 self._obey(request, buffers)
                 self._measure()
             except (Exception, KeyboardInterrupt) as error:

@@ -56,10 +56,12 @@ class Clock {
     this.note = ""; // of a state that came ahead of its frame
     this.waiting = this.ended = ""; // for what the page waits; why nothing will come any more
     this.touched = this.ping = false;
+    this.places = {}; // of sliders that moved since the last request
     this.touchedAt = -Infinity;
     this.silentSince = null;
-    model.on("msg:custom", this.onMessage);
-    model.on("comm_live_update", this.onDeath); // Jupyter's widgets say it, others never
+    this.listeners = { "msg:custom": this.onMessage, comm_live_update: this.onDeath };
+    for (const slider of [0, 1, 2]) this.listeners[`change:place${slider}`] = () => this.move(slider);
+    for (const [event, action] of Object.entries(this.listeners)) model.on(event, action);
     document.addEventListener("visibilitychange", this.pump);
     this.beat = setInterval(() => this.check(), BEAT);
   }
@@ -67,8 +69,7 @@ class Clock {
   close() {
     this.ended = GONE;
     clearInterval(this.beat);
-    this.model.off("msg:custom", this.onMessage);
-    this.model.off("comm_live_update", this.onDeath);
+    for (const [event, action] of Object.entries(this.listeners)) this.model.off(event, action);
     document.removeEventListener("visibilitychange", this.pump);
   }
 
@@ -88,15 +89,19 @@ class Clock {
     return [...this.sent.values(), ...this.queue].some((request) => request.do === kind);
   }
 
-  /**
-   * A hand moves something. If that is outside of the view, a request goes ahead of the message
-   * that will come of it: in a kernel that runs a cell the first one may have to wait for its end.
-   */
-  touch(outside) {
+  /** A hand touches something, in the view or beside it. */
+  touch(beside) {
     this.touchedAt = now();
+    this.touchedBeside = beside;
     this.touched = true;
-    this.ping ||= outside;
-    if (outside) this.pump();
+  }
+
+  /** A slider beside the view has moved; what the kernel did itself, it is not told again. */
+  move(slider) {
+    if (!this.touchedBeside || now() - this.touchedAt > HURRY) return;
+    this.places[slider] = this.model.get(`place${slider}`);
+    this.ping = true;
+    this.pump();
   }
 
   /** Whether anybody can see it. */
@@ -129,7 +134,8 @@ class Clock {
     this.silentSince ??= now();
     const message = { v: VERSION, view: this.view, n: this.number, ...request };
     if (this.touched) message.touched = true;
-    this.touched = false;
+    if (Object.keys(this.places).length) message.places = this.places;
+    Object.assign(this, { touched: false, places: {} });
     try {
       this.model.send(message, undefined, buffers);
     } catch {

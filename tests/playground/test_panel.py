@@ -84,6 +84,16 @@ def test_the_view_trains_and_a_slider_is_in_the_next_frame(front_end, ask, playe
     assert unasked["marks"][-1][1] == "β 0.1"
 
 
+def test_a_slider_whose_own_message_waits_is_moved_by_the_view(front_end, ask, slider):
+    before = len(front_end.sent)
+    frame = ask("tick", touched=True, places={"1": 0})
+    assert slider("beta").value == frame["hyperparameters"]["beta"] == 0
+    frames = [
+        content for _, content, _ in front_end.sent[before:] if content.get("kind") == "frame"
+    ]
+    assert len(frames) == 1, "one picture for one move"
+
+
 def test_a_preset_moves_the_sliders_in_the_page(front_end, ask, slider):
     now = ask("preset", preset="UFLDL's settings")["hyperparameters"]
     assert (now["rho"], now["beta"], now["lam2"]) == (0.1, 6, 0.006)

@@ -9,6 +9,7 @@ import { NotFinite, Training } from "./training.js";
 
 const VERSION = 1;
 const READY = "Ready: press Train.";
+const SLOW = 100; // milliseconds of measuring; then an answer may seem overdue
 
 const thousands = (number) => number.toLocaleString("en-US");
 
@@ -62,10 +63,10 @@ export class Engine {
   /** Do what a message of the view asks, and send the one frame that answers it. */
   answer(request, buffers = []) {
     if (request.v !== VERSION) {
-      const note = "Load the page again: its parts are of different versions.";
-      this.send({ v: VERSION, kind: "state", state: this.state, note }, []);
+      this.say("Load the page again: its parts are of different versions.");
       return;
     }
+    if (this.ms.measure > SLOW) this.say(this.playing ? "Training." : "Working.");
     try {
       this.notice(request);
       this.obey(request, buffers);
@@ -168,7 +169,11 @@ export class Engine {
     this.draws = !clear;
   }
 
-  // Frames
+  // Messages
+
+  say(note) {
+    this.send({ v: VERSION, kind: "state", state: this.state, note }, []);
+  }
 
   sendFrame(request) {
     // Of a loss that is not finite there is nothing to draw: the last figures stay.

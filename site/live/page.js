@@ -13,6 +13,7 @@ const listeners = new Set();
 const sliders = new Map(); // key → {input, output, values}
 let { model, settings, embed, wrong } = fromAddress(config, location.hash);
 let first = null; // the first frame, with which the view begins
+let written = ""; // the settings in the page's address
 let [asked, answered] = [0, 0]; // numbers of the last requests of this page
 
 const say = (words) => { part("message").textContent = words; };
@@ -70,7 +71,6 @@ function addSlider(key, label, grid) {
     const request = { v: 1, view: "page", n: asked, touched: true };
     channel.send({ ...request, do: "set", values: { [key]: value } }, undefined, []);
   });
-  input.addEventListener("change", writeLinks);
   part("sliders").append(box);
   moveTo(key, settings[key]);
 }
@@ -89,18 +89,17 @@ function moveTo(key, value) {
 /** Show what the engine has, which a preset, Reset or a seed changed. */
 function follow({ hyperparameters, seed }) {
   if (Object.keys(hyperparameters).some((key) => !(key in settings))) return; // of the other model
-  const before = toAddress(config, model, settings);
   Object.assign(settings, hyperparameters, { seed });
   for (const key of sliders.keys()) moveTo(key, rounded(hyperparameters[key]));
-  if (toAddress(config, model, settings) !== before) writeLinks();
+  if (toAddress(config, model, settings) !== written) writeLinks();
 }
 
 function writeLinks() {
-  const hash = toAddress(config, model, settings);
-  const address = location.href.replace(/#.*/, "") + hash;
+  written = toAddress(config, model, settings);
+  const address = location.href.replace(/#.*/, "") + written;
   try {
-    history.replaceState(null, "", hash + (embed ? "&embed=1" : ""));
-  } catch {} // a frame without an address of its own
+    history.replaceState(null, "", written + (embed ? "&embed=1" : ""));
+  } catch {} // a frame without an address of its own, or too many changes in a short while
   part("link").value = address;
   part("frame").value = `<iframe src="${address.replaceAll("&", "&amp;")}&amp;embed=1" ` +
     'title="A sparse autoencoder that trains" width="100%" height="760"></iframe>';

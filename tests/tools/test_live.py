@@ -64,7 +64,8 @@ ASK = """(given) => {
   let now = 0;
   const send = (content, buffers) => answers.push({ content, step: training.step,
     buffers: buffers.map((buffer) => packed(new Uint8Array(buffer))) });
-  const engine = new Engine(given.config, training, send, () => now);
+  // Whatever is timed takes so many milliseconds.
+  const engine = new Engine(given.config, training, send, () => (now += given.takes ?? 0));
   for (const { pass = 0, bytes, ...request } of given.requests) {
     now += pass;
     const buffers = bytes ? [new DataView(unpacked(bytes).buffer)] : [];
@@ -110,8 +111,8 @@ def small():
     """Images of 14×14 pixels, of which most are 0, as ImageData."""
     rng = np.random.default_rng(0)
     x = rng.integers(1, 256, (88, 196)) * (rng.random((88, 196)) < 0.2)
-    x, y = (x / 255).astype(np.float32), np.zeros(0, np.int64)
-    return ImageData("MNIST", (14, 14), x[:48], y, x[48:], y, x[:0], y)
+    x, y = (x / 255).astype(np.float32), np.arange(88) % 10
+    return ImageData("MNIST", (14, 14), x[:48], y[:48], x[48:], y[48:], x[48:], y[48:])
 
 
 @pytest.fixture
@@ -357,6 +358,16 @@ def test_a_loss_that_is_not_finite_stops_it_until_reset(given):
     assert [frame["state"] for frame in frames[3:]] == [*["broken"] * 4, "paused"]
     assert "lower the learning rate" in frames[4]["note"]
     assert frames[4]["buffers"] == [] and frames[5]["buffers"] == ["originals"]
+
+
+def test_on_a_slow_computer_a_state_goes_ahead_and_a_slice_still_ends(given):
+    requests = [{"do": "train", "on": True}, {"do": "tick"}, {"do": "train", "on": False}]
+    sent = [
+        answer["content"] for answer in run(ASK, given(requests=requests, takes=400))["answers"]
+    ]
+    assert [message["kind"] for message in sent] == ["state", "frame"] * 3
+    assert [message["note"] for message in sent[::2]] == ["Working.", "Training.", "Training."]
+    assert sent[3]["figures"]["step"] >= 1
 
 
 def test_a_message_of_another_version_is_not_obeyed(given):

@@ -329,12 +329,7 @@ class Mosaic extends Tiles {
     return places.find((place) => place >= 0) ?? 0;
   }
 
-  /**
-   * Mark tiles.
-   *
-   * @param {object} marks: chosen and active, a number or null; others are functions that say
-   *     whether a number is so, such as dead.
-   */
+  /** Mark numbers: one or none is chosen, and active; others are functions, such as dead(number). */
   mark({ chosen, active, ...others }) {
     Object.assign(this, { chosen, active });
     const marks = { chosen: (number) => number === chosen, active: (n) => n === active, ...others };
@@ -366,19 +361,14 @@ function ticks(last) {
 
 /** An SVG picture, as wide as the room that it has. */
 class Chart {
-  /**
-   * @param {SVGElement} svg where it is drawn.
-   * @param {function} draw from the width, the height and the data to the SVG's text.
-   * @param {number} margin at the right, in pixels.
-   */
+  /** draw(right end, height, data) gives what stands in the svg; the margin is at the right. */
   constructor(svg, draw, margin = 12) {
     Object.assign(this, { svg });
     this.draw = () => {
       this.right = svg.clientWidth - margin;
       if (this.right > LEFT && this.data) svg.innerHTML = draw(this.right, svg.clientHeight, this.data);
     };
-    this.resized = new ResizeObserver(this.draw);
-    this.resized.observe(svg);
+    new ResizeObserver(this.draw).observe(svg);
   }
 
   /** Draw such data, and describe them to those who cannot see it. */
@@ -595,9 +585,7 @@ class Playground {
   }
 
   /** The view, with the sliders that stand beside it. */
-  get panel() {
-    return this.el.closest(".course-panel") ?? this.el;
-  }
+  panel = () => this.el.closest(".course-panel") ?? this.el;
 
   /** Watch for touches of the panel, and for the room that there is. */
   watch() {
@@ -606,7 +594,7 @@ class Playground {
       this.cleanups.push(() => target.removeEventListener(kind, action, true));
     };
     const touch = ({ target }) =>
-      this.panel.contains(target) && this.clock.touch(!this.el.contains(target));
+      this.panel().contains(target) && this.clock.touch(!this.el.contains(target));
     for (const kind of ["pointerdown", "keydown", "input"]) listen(document, kind, touch);
     listen(document, "pointermove", (event) => event.buttons && touch(event));
     listen(window, "resize", () => this.fit());
@@ -630,12 +618,12 @@ class Playground {
     // A frame may be as high as what stands in it, which says nothing of what is in sight.
     if (window !== top) room = Math.max(room, screen.availHeight - 250);
     let outermost = null; // that scrolls: others are as high as what stands in them, too
-    for (let at = this.panel.parentElement; at && at !== document.body; at = at.parentElement) {
+    for (let at = this.panel().parentElement; at && at !== document.body; at = at.parentElement) {
       if (/auto|scroll/.test(getComputedStyle(at).overflowY)) outermost = at;
     }
     room = Math.min(room, outermost?.clientHeight ?? room);
     const pictures = this.part("pictures");
-    const controls = pictures.getBoundingClientRect().top - this.panel.getBoundingClientRect().top;
+    const controls = pictures.getBoundingClientRect().top - this.panel().getBoundingClientRect().top;
     pictures.style.maxHeight = `${Math.max(room - controls - 12, 240)}px`;
   }
 

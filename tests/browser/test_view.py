@@ -3,8 +3,13 @@
 import functools
 import http.server
 import io
+import json
 import re
+import shutil
+import socket
+import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -655,3 +660,99 @@ def test_the_view_is_read_in_one_sitting():
         ends = (i for i in range(start, len(lines)) if re.match(rf"{indent}\S*[}}`]", lines[i]))
         if not lines[start].startswith("class "):
             assert next(ends, start) - start <= 60, lines[start]
+
+
+# Another browser
+
+
+FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
+
+
+class Firefox:
+    """Firefox by its own protocol, Marionette, which needs no driver."""
+
+    def __init__(self, folder):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        Path(folder, "user.js").write_text(f'user_pref("marionette.port", {port});')
+        command = [FIREFOX, "--headless", "--marionette", "--no-remote", "--profile", str(folder)]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        end = time.monotonic() + 60
+        while True:
+            try:
+                self.socket = socket.create_connection(("127.0.0.1", port), 60)
+                break
+            except OSError:
+                assert time.monotonic() < end, "Firefox did not start"
+                time.sleep(0.2)
+        self._read()
+        self.ask("WebDriver:NewSession")
+
+    def _read(self):
+        size = b""
+        while not size.endswith(b":"):
+            size += self.socket.recv(1)
+        data = b""
+        while len(data) < int(size[:-1]):
+            data += self.socket.recv(int(size[:-1]) - len(data))
+        return json.loads(data)
+
+    def ask(self, command, **values):
+        message = json.dumps([0, 1, command, values]).encode()
+        self.socket.sendall(b"%d:%s" % (len(message), message))
+        _, _, error, result = self._read()
+        assert not error, error
+        return result
+
+    def run(self, script):
+        """What an asynchronous script gives."""
+        script = f"const [done] = arguments; (async () => {{ {script} }})().then(done, done)"
+        return self.ask("WebDriver:ExecuteAsyncScript", script=script, args=[])["value"]
+
+    def close(self):
+        self.socket.close()
+        self.process.terminate()
+        self.process.wait(20)
+
+
+@pytest.mark.skipif(FIREFOX is None, reason="Firefox is not installed")
+def test_it_trains_draws_and_points_in_firefox_too(address, tmp_path):
+    firefox = Firefox(tmp_path)
+    try:
+        firefox.ask("WebDriver:Navigate", url=address)
+        assert firefox.run(FIREFOX_SCRIPT) == "as it should"
+    finally:
+        firefox.close()
+
+
+FIREFOX_SCRIPT = """
+const part = (name) => document.querySelector(`.playground-${name}`);
+const until = async (holds, what) => {
+  for (let i = 0; i < 200; i++) {
+    if (holds()) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw `it did not come to ${what}: ${document.body.innerText.slice(0, 300)}`;
+};
+await until(() => part("features")?.querySelector("canvas"), "features");
+await until(() => part("curves").innerHTML, "curves");
+const red = part("features").querySelector("canvas").getContext("2d").getImageData(32, 3, 1, 1);
+if (`${red.data}` !== "103,0,31,255") throw `a feature is ${red.data}`;
+part("train").click();
+await until(() => engine.state.step > 50, "training");
+document.querySelector(".playground-features [data-tile='17']").click();
+await until(() => part("look-unit").dataset.unit === "17", "a unit");
+const shown = (name) => getComputedStyle(part(`look-${name}`)).display;
+if (shown("unit") !== "flex" || shown("drawing") !== "none") throw "the wrong tab";
+part("take").click();
+await until(() => shown("drawing") === "flex" && shown("unit") === "none", "the pad");
+await until(() => part("drawn-code").querySelector("rect"), "a code");
+part("snapshot").click();
+await until(() => part("old-features").getBoundingClientRect().width === 405, "a snapshot");
+part("train").click();
+await until(() => !engine.state.playing, "a pause");
+return "as it should";
+"""

@@ -48,20 +48,14 @@ CREDIT = {
 
 
 def config(data):
-    """What page and engine must know, and the package knows already.
-
-    Args:
-        data: images.ImageData.
-    """
-    keys = {"learning_rate", "rho", "beta", "lam1", "lam2"}
-    hyperparameters = {
-        key: asdict(one) | {"label": one.label, "high": None if one.high == math.inf else one.high}
-        for key, one in HYPERPARAMETERS.items()
-        if key in keys
-    }
-    models = {}
+    """What page and engine must know, and the package knows already, for such ImageData."""
+    hyperparameters, models = {}, {}
+    for key in ("learning_rate", "rho", "beta", "lam1", "lam2"):
+        one = HYPERPARAMETERS[key]
+        more = {"label": one.label, "high": one.high if math.isfinite(one.high) else None}
+        hyperparameters[key] = asdict(one) | more
     for name, (title, setting) in MODELS.items():
-        chosen = {key: value for key, value in SETTINGS[setting].items() if key in keys}
+        chosen = {key: value for key, value in SETTINGS[setting].items() if key in hyperparameters}
         settings = {"learning_rate": 3e-3} | chosen | {"seed": 0}
         models[name] = {"title": title, "settings": settings}
     return {
@@ -69,22 +63,21 @@ def config(data):
         "models": models,
         "presets": PRESETS,
         "terms": {key: asdict(term) for key, term in TERMS.items()},
-        "activeAbove": {name: active_above(name) for name in ("sigmoid", "relu")},
+        "active_above": {name: active_above(name) for name in ("sigmoid", "relu")},
         "speeds": {name: 1000 * seconds for name, seconds in session.SPEEDS.items()},
         "hurry": 1000 * session.HURRY,
         "one_step": session.ONE_STEP,
         "gone": 1000 * session.GONE,
         "idle_minutes": 10,
-        "points": engine.POINTS,
-        "pictured": engine.PICTURED,
-        "columns": frames.COLUMNS,
-        "drawing": frames.DRAWING,
-        "bins": frames.BINS,
+        **{"points": engine.POINTS, "pictured": engine.PICTURED, "columns": frames.COLUMNS},
+        **{"drawing": frames.DRAWING, "bins": frames.BINS, "batch": BATCH, "units": UNITS},
         "image_shape": data.image_shape,
         "training_images": min(TRAINING_IMAGES, len(data.x_train)),
-        "batch": BATCH,
-        "units": UNITS,
     }
+
+
+def in_base64(content):
+    return base64.b64encode(content).decode()
 
 
 def image_bytes(data):
@@ -99,25 +92,13 @@ def bundle(*names):
     return re.sub(r"^export ", "", re.sub(r"^import .*\n", "", text, flags=re.M), flags=re.M)
 
 
-def in_base64(content):
-    return base64.b64encode(content).decode()
-
-
 def compile_kernels(to=PARTS / "kernels.wasm"):
     """Compile kernels.c."""
     subprocess.run([*CLANG.split(), "-o", to, PARTS / "kernels.c"], check=True)
 
 
 def make(file, data):
-    """Write the page.
-
-    Args:
-        file: its path.
-        data: images.ImageData.
-
-    Returns:
-        the path.
-    """
+    """Write the page to a file, a Path, with images of ImageData; returns the path."""
     known = config(data)
     view = (VIEW / "view.js").read_text(encoding="utf-8").replace("export default", "return")
     styles = [VIEW / "view.css", PARTS / "page.css"]

@@ -28,7 +28,7 @@ const channel = {
 
 worker.addEventListener("error", (event) => say(`The training failed: ${event.message}`));
 worker.addEventListener("message", ({ data: { content, buffers, failed } }) => {
-  if (failed) return say(`The training could not begin: ${failed} A newer browser may help.`);
+  if (failed) return say(`The training could not begin (${failed}): a newer browser may help.`);
   const views = buffers.map((buffer) => new DataView(buffer));
   if (first) for (const listen of listeners) listen(content, views);
   else {

@@ -44,7 +44,7 @@ export class Training {
     this.imageCount = train.length / pixels;
     this.shown = Float32Array.from(validation, (byte) => byte / 255);
     this.shownCount = validation.length / pixels;
-    [this.threshold, this.deadUpTo] = config.activeAbove[this.sigmoid ? "sigmoid" : "relu"];
+    [this.threshold, this.deadUpTo] = config.active_above[this.sigmoid ? "sigmoid" : "relu"];
     const [kernels, biases] = [2 * pixels * units, units + pixels];
     const room = 4 * (kernels + biases) + batch * (3 * pixels + 2 * units);
     this.kernels = loadKernels(wasm, room);

@@ -962,7 +962,7 @@ class Playground {
   /** What can be pressed, and what that would do. */
   enable() {
     const { frame, ended, trains } = this.clock;
-    for (const part of this.el.querySelectorAll("button, input, select")) part.disabled = !!ended;
+    for (const part of this.el.querySelectorAll("button, label > :not([type=radio])")) part.disabled = !!ended;
     const train = this.part("train");
     const does = trains ? "pause" : "train";
     if (train.dataset.does !== does) train.innerHTML = trains ? PAUSE : TRAIN;

@@ -41,6 +41,9 @@ class Penalty(layers.Layer):
     def add_term(self, value, training, images=1):
         """Add to the loss and, in a model of Keras that trains or is evaluated, to the mean.
 
+        Calls of such a model between its steps leave the mean as it is; `predict` in the midst of
+        an epoch, which Keras tells its layers as a step of an evaluation, does not.
+
         Args:
             value: of the term.
             training: True or False in a step of Keras, None where a model is only called; in steps

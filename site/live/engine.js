@@ -358,8 +358,17 @@ if (typeof WorkerGlobalScope !== "undefined") {
     engine = new Engine(config, new Training(config, settings, images, wasm), send);
     engine.sendFrame({ do: "hello" });
   };
+  // All that has arrived is seen before one request is answered, so that a slider of the page,
+  // which is no part of the view, need not wait for two slices of training.
+  const queue = [];
+  const { port1: seen, port2: rest } = new MessageChannel();
+  seen.onmessage = () => {
+    const ahead = queue.findIndex(({ content }) => content.view === "page");
+    const [{ content, buffers }] = queue.splice(Math.max(ahead, 0), 1);
+    engine.answer(content, buffers);
+  };
   addEventListener("message", ({ data }) => {
-    if (data.content) engine?.answer(data.content, data.buffers);
-    else start(data).catch((error) => postMessage({ failed: error.message }));
+    if (data.content && engine) rest.postMessage(queue.push(data));
+    else if (data.settings) start(data).catch(({ message }) => postMessage({ failed: message }));
   });
 }

@@ -82,7 +82,6 @@ export class Training {
       // Of many moves between two steps only the last one had any effect.
       this.marks = this.marks.filter((mark) => mark[0] !== this.step || mark[1] !== name);
       this.marks.push([this.step, name, value]);
-      this.measured = false;
     }
   }
 
@@ -184,11 +183,12 @@ export class Training {
   /** The figures of this moment, on validation images; they are also put on the curves. */
   measure() {
     if (!this.measured) this.measureShown();
+    this.measured = true;
+    this.terms = this.lossTerms();
     if (!Number.isFinite(Object.values(this.terms).reduce((sum, term) => sum + term))) {
       throw new NotFinite("The loss is no longer a finite number: lower the learning rate or the " +
         "penalty's strength, then press Reset.");
     }
-    this.measured = true;
     this.look();
     const { history, step, terms, config: { points } } = this;
     if (history.at(-1)?.step === step) history.pop();
@@ -211,7 +211,7 @@ export class Training {
     return this.shown.slice(image * this.pixels, (image + 1) * this.pixels);
   }
 
-  /** The code of all validation images, and the loss term by term. */
+  /** What takes long: the code of all validation images, and what the terms are made of. */
   measureShown() {
     const { x, h, y, batch, units, pixels, shown, shownCount, code } = this;
     let sse = 0;
@@ -234,14 +234,19 @@ export class Training {
       if (code[i] > largest[i % units]) largest[i % units] = code[i];
     }
     this.dead = Uint8Array.from(largest, (activation) => activation <= this.deadUpTo);
-    const { rho, beta, lam1, lam2 } = this.hyperparameters;
+    this.sse = sse / shownCount;
+    this.squares = 0;
+    for (const weight of this.weights.matrices) this.squares += weight * weight;
+  }
+
+  /** The loss of the validation images, term by term. */
+  lossTerms() {
+    const { sse, squares, rhoHat, hyperparameters: { rho, beta, lam1, lam2 } } = this;
     const sum = (values) => values.reduce((all, value) => all + value, 0);
     const penalty = this.sigmoid
-      ? { kl: beta * sum(this.rhoHat.map((rhoHat) => kl(rho, rhoHat))) }
-      : { l1: lam1 * sum(this.rhoHat) };
-    let squares = 0;
-    for (const weight of this.weights.matrices) squares += weight * weight;
-    this.terms = { sse: sse / shownCount, ...penalty, l2: (lam2 / 2) * squares };
+      ? { kl: beta * sum(rhoHat.map((share) => kl(rho, share))) }
+      : { l1: lam1 * sum(rhoHat) };
+    return { sse, ...penalty, l2: (lam2 / 2) * squares };
   }
 
   /** The first images, and in the last row the drawing, as they come back without some units. */

@@ -254,7 +254,7 @@ def linear_probe(features, labels, test_features, test_labels, labels_per_class,
     return np.array([probe.score(test_features, test_labels) for probe in probes])
 
 
-def score(data, model=None, encode=None, seconds=None, seed=0):
+def score(data, model=None, encode=None, seed=0):
     """One row of the scorecard, on the test images.
 
     Args:
@@ -263,17 +263,16 @@ def score(data, model=None, encode=None, seconds=None, seed=0):
             active; None for features that are no code, of which only the probe is measured.
         encode: function from images, (n, pixels), to their features, (n, units); by default
             the model's own.
-        seconds: how long the model trained.
         seed: of the linear probe's draws, three with 10 labels per class and one with 100.
 
     Returns:
         dict with sse_test, mean_activation, active_units, dead_units, probe_10 and probe_100 (in
-        percent) and seconds, as far as they apply: a probe asks for so many images of each class.
+        percent), as far as they apply: a probe asks for so many images of each class.
     """
     encode = encode or encoder_of(model)
     data = through_the_door(data, model, NOISE)
     test_features = np.asarray(encode(data.x_test))
-    figures = {"seconds": seconds}
+    figures = {}
     if model is not None:
         figures["sse_test"] = mean_sse(data.x_test, np.asarray(model(data.x_test)))
         figures["mean_activation"] = float(mean_activation(test_features).mean())

@@ -299,7 +299,7 @@ def test_units_are_counted_behind_an_activation_of_its_own():
         assert measures.active_above(model) == (0.5, 0.1)
     codes = [LiveTraining(model, data_of(X)).code for model in models.values()]
     assert all(((code >= 0) & (code <= 1)).all() for code in codes)
-    rows = [measures.score(data_of(X), model, seconds=0) for model in models.values()]
+    rows = [measures.score(data_of(X), model) for model in models.values()]
     assert rows[0] == pytest.approx(rows[1], rel=1e-5) and rows[0]["dead_units"] == 0
 
 

@@ -154,10 +154,9 @@ def two_clouds(noise=0.02):
 def test_a_row_of_the_scorecard_measures_the_test_images(activation):
     data, model = two_clouds(), build_autoencoder(10, activation, pixels=10)
     model.encoder.kernel.assign(np.eye(10))
-    row = measures.score(data, model, seconds=3)
+    row = measures.score(data, model)
     code, images = model.encode(data.x_test).numpy(), data.x_test
     assert row == {
-        "seconds": 3,
         "sse_test": pytest.approx(np.square(images - model(images)).sum() / 50, rel=1e-5),
         "mean_activation": pytest.approx(code.sum() / 500, rel=1e-5),
         "active_units": pytest.approx((code > {"sigmoid": 0.5, "relu": 0}[activation]).sum() / 50),
@@ -178,7 +177,6 @@ def test_another_code_of_a_model_can_be_scored():
 def test_features_that_are_no_code_have_the_probe_of_the_seed_and_no_units_to_count():
     data = two_clouds(noise=0.5)
     row = measures.score(data, encode=np.asarray, seed=1)
-    assert row.pop("seconds") is None
     arrays = (data.x_train, data.y_train, data.x_test, data.y_test)
     for labels, draws in ((10, 3), (100, 1)):
         expected = measures.linear_probe(*arrays, labels, draws, seed=1)

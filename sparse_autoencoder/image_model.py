@@ -115,7 +115,7 @@ class ImageModel(keras.Model):
 
     def predict(self, x, *args, **kwargs):
         """Keras' predict."""
-        x = x if _is_stream(x) else as_images(x, self, slack=NOISE)
+        x = x if self._streams(x) else as_images(x, self, slack=NOISE)
         return super().predict(x, *args, **kwargs)
 
     def predict_on_batch(self, x):
@@ -135,11 +135,22 @@ class ImageModel(keras.Model):
             )
         return super().save(filepath, *args, **kwargs)
 
+    def _streams(self, images, name="images"):
+        """Whether images come in batches: of a Dataset, one stands for all at the door."""
+        if isinstance(images, tf.data.Dataset):
+            for spec in tf.nest.flatten(images.element_spec)[:2]:  # images and answers
+                of_floats(spec, name)
+            known = getattr(images, "images", None)  # of training.batches
+            for batch in images.take(1) if known is None else [known]:
+                as_images(tf.nest.flatten(batch)[0], self, name, NOISE)
+            return True
+        return isinstance(images, keras.utils.PyDataset) or hasattr(images, "__next__")
+
     def _pair(self, x, y, name="images"):
         """Images and their answers; streams of both pass as they are."""
         if isinstance(x, tf.data.Dataset) and not isinstance(x.element_spec, tuple):
             x = x.map(lambda images: (images, images))
-        if _is_stream(x):
+        if self._streams(x, name):
             return x, y
         if y is None:
             x = alone(x, self, name)
@@ -152,12 +163,3 @@ class ImageModel(keras.Model):
                 f"There are {len(x)} {name}, but {len(y)} answers: hand in one for each."
             )
         return x, y
-
-
-def _is_stream(images):
-    """Whether the images come in batches: a Dataset, a generator or the like."""
-    if isinstance(images, tf.data.Dataset):
-        for spec in tf.nest.flatten(images.element_spec)[:2]:  # images and answers
-            of_floats(spec)
-        return True
-    return isinstance(images, keras.utils.PyDataset) or hasattr(images, "__next__")

@@ -47,7 +47,9 @@ def batches(images, batch_size=128, seed=0, targets=None, stack=1):
         picked = tf.gather(images, batch)
         return picked, picked if targets is images else tf.gather(targets, batch)
 
-    return rows.map(pick).prefetch(2).with_options(options)
+    dataset = rows.map(pick).prefetch(2).with_options(options)
+    dataset.images = images  # for the model that reads them to look at, without taking a batch
+    return dataset
 
 
 def steps_in_one_loop(model):

@@ -301,16 +301,15 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(taker, model):
         ("sigmoid", 0, 1),
         ("hard_sigmoid", 0, 1),
         ("softmax", 0, 1),
-        (keras.layers.Activation("sigmoid"), 0, 1),
-        (lambda x: keras.ops.sigmoid(x), 0, 1),
+        pytest.param(keras.layers.Activation("sigmoid"), 0, 1, id="a layer"),
+        pytest.param(lambda x: keras.ops.sigmoid(x), 0, 1, id="a function"),
         ("tanh", -1, 1),
         ("softplus", 0, np.inf),
         ("relu", 0, np.inf),
         ("elu", -1, np.inf),
         ("linear", -np.inf, np.inf),
-        (keras.layers.LeakyReLU(), -np.inf, np.inf),
+        pytest.param(keras.layers.LeakyReLU(), -np.inf, np.inf, id="LeakyReLU"),
     ],
-    ids=str,
 )
 def test_the_output_says_the_range(activation, least, most):
     model = build_autoencoder(UNITS, "relu", activation, pixels=PIXELS)

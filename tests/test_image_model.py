@@ -207,6 +207,17 @@ def test_a_dataset_of_bytes_is_refused_in_a_sentence():
             use(dataset.batch(N), verbose=0)
 
 
+def test_a_dataset_of_another_range_is_refused_in_a_sentence():
+    model, dataset = compiled(course(None)), tf.data.Dataset.from_tensor_slices(255 * X)
+    for use in (model.fit, model.predict, model.evaluate):
+        with pytest.raises(ValueError, match=r"^The model draws .* scale them with X / 25"):
+            use(dataset.batch(N), verbose=0)
+    with pytest.raises(ValueError, match="^The model draws numbers from 0 to 1"):
+        model.fit(batches(255 * X, N), steps_per_epoch=1, verbose=0)
+    with pytest.raises(ValueError, match="but the validation images go from"):
+        model.fit(X, validation_data=dataset.batch(N), verbose=0)
+
+
 def test_an_own_loss_in_add_loss_takes_images_alone():
     class Own(Autoencoder):
         def call(self, images):

@@ -359,12 +359,13 @@ if (typeof WorkerGlobalScope !== "undefined") {
     engine.sendFrame({ do: "hello" });
   };
   // All that has arrived is seen before one request is answered, so that a slider of the page,
-  // which is no part of the view, need not wait for two slices of training.
+  // which is no part of the view, goes ahead of slices of training.
   const queue = [];
   const { port1: seen, port2: rest } = new MessageChannel();
   seen.onmessage = () => {
-    const ahead = queue.findIndex(({ content }) => content.view === "page");
-    const [{ content, buffers }] = queue.splice(Math.max(ahead, 0), 1);
+    const hand = queue.findIndex(({ content }) => content.do !== "tick");
+    const ahead = queue[hand]?.content.view === "page" ? hand : 0;
+    const [{ content, buffers }] = queue.splice(ahead, 1);
     engine.answer(content, buffers);
   };
   addEventListener("message", ({ data }) => {

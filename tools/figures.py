@@ -91,8 +91,11 @@ def broken():
     figure.savefig(helpers.DATA / "broken_runs.png", metadata=answers)
 
 
+SEVEN = ((0.25, 0.25), (0.75, 0.25), (0.65, 0.4), (0.55, 0.6), (0.45, 0.85))  # shares of the pad
+
+
 def recording():
-    """The playground while β goes down to "off" and up again, as the README's moving picture."""
+    """The playground as it trains, a feature pointed at, β moved, a digit drawn: for the README."""
     from tests.browser import lab_browser
 
     frames = []
@@ -103,21 +106,36 @@ def recording():
             frames.append(Image.open(io.BytesIO(picture)).convert("RGB"))
             page.wait_for_timeout(350)
 
+    def point(name, *places):
+        """Press at the first place, a share of an element's width and height; move to others."""
+        box = page.locator(f".playground-{name}").bounding_box()
+        for number, (x, y) in enumerate(places):
+            page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=8)
+            if number == 0:
+                page.mouse.down()
+            film(number % 2)
+        page.mouse.up()
+
     with tempfile.TemporaryDirectory() as folder:
         nbformat.write(lab_browser.notebook(PLAY), Path(folder, "play.ipynb"))
-        with lab_browser.jupyterlab(folder) as address, lab_browser.chromium(1280, 1100) as page:
+        with lab_browser.jupyterlab(folder) as address, lab_browser.chromium(1366, 1100) as page:
             lab = lab_browser.Lab(page, address, "play.ipynb")
             lab.run(0)
             film(1)
             lab.click("train")
             lab.wait_for_state("training", timeout=60)
-            film(10)  # strokes appear
+            film(8)  # strokes appear
+            point("features", (0.5, 0.3))  # one of them is looked at
+            film(4)
             for key, presses in (("ArrowLeft", 12), ("ArrowRight", 7)):  # mean activations spread,
                 for _ in range(presses):
                     lab.press("beta", key)
                 film(6)  # and come back
+            page.locator(".playground-tabs input[value=drawing]").check()
+            point("pad", *SEVEN)
+            film(4)
     width, height = frames[0].width, min(frame.height for frame in frames)
-    size = (720, round(720 * height / width))
+    size = (860, round(860 * height / width))
     small = [f.crop((0, 0, width, height)).resize(size, Image.Resampling.LANCZOS) for f in frames]
     palette = small[len(small) // 2].quantize(80)
     first, *rest = [f.quantize(palette=palette, dither=Image.Dither.NONE) for f in small]

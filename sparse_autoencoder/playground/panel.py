@@ -136,7 +136,10 @@ class Playground(Panel):
         return slider.add_class(f"playground-{name.replace('_', '-')}")
 
     def _place_slider(self, number, place):
-        list(self._sliders.values())[number].index = place
+        slider = list(self._sliders.values())[number]
+        if slider.index != place:
+            # As its own message would do: the page, which may be further by now, is not put back.
+            slider.set_state({"index": place})
 
     def _move_sliders(self, values):
         for name, slider in self._sliders.items():

@@ -350,6 +350,14 @@ def test_a_hundred_quick_moves(lab):
     assert evaluate(lab, "print(len({s for s, *_ in playground.training.marks}) > 5)") == "True"
 
 
+def test_no_key_of_many_is_lost(lab):
+    start_training(lab)
+    for key, presses, value in (("ArrowRight", 12, 20), ("ArrowLeft", 12, 0), ("ArrowRight", 7, 3)):
+        for _ in range(presses):
+            lab.press("beta", key)
+        lab.until(lambda value=value: lab.status()["beta"] == value, timeout=10)
+
+
 def test_a_page_that_does_not_ask_is_not_trained_for(lab):
     """The browser stands still, as in a computer that sleeps, and comes back."""
     start_training(lab)

@@ -175,7 +175,7 @@ def scorecard(live, data_name, earlier=()):
     card[baseline] = card[baseline].map(_grey)
     card = card.rename(index={BASELINE: _grey(BASELINE)})
     note = f"{seeds}: mean ± sd, MNIST" + f"; {data_name}, this run" * bool(live)
-    note += ". Bold: the best of its column. Grey: the baseline."
+    note += f". Bold: the best of its column. Grey: {BASELINE}, the baseline."
     return HTML(f"{card.to_html(escape=False)}<p>{note}</p>")
 
 

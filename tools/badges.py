@@ -19,7 +19,7 @@ IN_PYPROJECT = re.compile(r'^repository = "(.*)"', re.M)
 IN_README = re.compile(r"(?<=<!-- badges -->\n).*?(?=<!-- end of badges -->)", re.S)
 FIRST = "notebooks/01_mse_baseline.ipynb"
 CODE = """\
-# @title Installs the course where it is missing, as on Colab or Kaggle
+# @title Looks for the course; where it is missing, installs it or says what to do
 from importlib.util import find_spec
 if not find_spec("sparse_autoencoder"):
 """

@@ -32,8 +32,12 @@ badges: dev ## says where the course is published, ADDRESS=owner/name, to all th
 	$(PY) -m tools.lessons
 slides: dev ## makes a deck of slides of every lesson, in build/slides
 	$(PY) -m tools.slides
-site: dev ## makes pages to read of every lesson, in build/site
-	$(PY) -m tools.site
+site: dev ## makes the pages, in build/site: lessons, glossary, guide, and the page that trains
+	@$(PY) -c 'import sphinx' 2>/dev/null || { \
+	    echo "Pages need Python 3.11 or later: make clean, then make site PYTHON=python3.12"; exit 1; }
+	rm -rf build/site
+	$(PY) -m sphinx -W --keep-going -E -q -c site -d build/doctrees . build/site
+	@echo "Open build/site/index.html in a browser."
 live: dev ## makes the page that trains without Python, build/live.html
 	$(PY) -m tools.live
 recording: dev ## records the README's moving picture from a real browser

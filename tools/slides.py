@@ -15,13 +15,89 @@ shown, the tables and lines that it printed. These come from the executed notebo
 """
 
 import re
+from pathlib import Path
 
 import nbformat
+from bs4 import BeautifulSoup
+from jinja2 import pass_context
+from nbconvert.exporters import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from pygments.formatters import HtmlFormatter
 
 from tools import lessons
-from tools.render import Exporter, asset, code_style, heading
+from tools.formulas import mathml
 
+TEMPLATES = Path(__file__).parent / "templates"
 PROGRESS = re.compile(r".*\d+%\|.*\n?")
+
+
+class Renderer(IPythonRenderer):
+    """Markdown to HTML with formulas as MathML; predictions get a class of their own."""
+
+    def paragraph(self, text):
+        kind = ' class="predict"' if re.match("<strong>(Predict|Find)", text) else ""
+        return f"<p{kind}>{text}</p>\n"
+
+    def inline_math(self, body):
+        return mathml(body)
+
+    def block_math(self, body):
+        return f'<span class="formula">{mathml(body, "block")}</span>'
+
+
+class Deck(HTMLExporter):
+    """nbconvert's HTML with the template of a deck."""
+
+    def __init__(self):
+        place = {
+            "template_name": TEMPLATES.name,
+            "extra_template_basedirs": [str(TEMPLATES.parent)],
+        }
+        super().__init__(template_file="deck.html.j2", **place)
+
+    @pass_context
+    def markdown2html(self, context, source):
+        """The filter of this name in templates: pictures stand within the page."""
+        options = {"escape": False, "exclude_anchor_links": True, "embed_images": True}
+        return MarkdownWithMath(renderer=Renderer(path=str(lessons.NOTEBOOKS), **options)).render(
+            source
+        )
+
+    def page(self, notebook):
+        """The HTML of a notebook; the template knows styles, scripts and title as `course`."""
+        course = {
+            "title": notebook.cells[0].source.split("\n")[0].removeprefix("# "),
+            "styles": [
+                asset("reveal/reveal.css"),
+                HtmlFormatter(style="default").get_style_defs(".highlight"),
+                asset("deck.css"),
+            ],
+            "scripts": [asset("reveal/reveal.js"), asset("reveal/notes.js")],
+        }
+        html, _ = self.from_notebook_node(notebook, {"course": course})
+        page = BeautifulSoup(html, features="html.parser")
+        for style in page.select("style[scoped]"):  # of pandas, as borders are
+            style.decompose()
+        for table in page.select("table"):
+            del table["border"]
+            tidy_head(table)
+        return str(page)
+
+
+def asset(name):
+    """The text of a file beside the template."""
+    return (TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def tidy_head(table):
+    """Drop a head without text, as Markdown must have, or join pandas' two rows in one."""
+    rows = table.select("thead tr")
+    if rows and not rows[0].text.strip():
+        table.thead.decompose()
+    elif len(rows) == 2 and not rows[1].select("th")[-1].text.strip():  # the index's name alone
+        for above, below in zip(rows[0].select("th"), rows[1].select("th"), strict=True):
+            above.string = below.text or above.text
+        rows[1].decompose()
 
 
 def shown(outputs, beside_code):
@@ -66,14 +142,9 @@ def make(folder):
     files = []
     for path in sorted(lessons.SOURCES.glob("0*.md")):
         notebook = nbformat.read(lessons.NOTEBOOKS / f"{path.stem}.ipynb", as_version=4)
-        deck = Exporter("deck.html.j2").page(
-            as_slides(lessons.read(path), notebook),
-            title=heading(notebook),
-            styles=[asset("reveal/reveal.css"), code_style("default"), asset("deck.css")],
-            scripts=[asset("reveal/reveal.js"), asset("reveal/notes.js")],
-        )
+        deck = Deck().page(as_slides(lessons.read(path), notebook))
         files.append(folder / f"{path.stem}.html")
-        files[-1].write_text(str(deck), encoding="utf-8")
+        files[-1].write_text(deck, encoding="utf-8")
     return files
 
 

@@ -350,22 +350,31 @@ def sparsest_that_beats(sparsest_that_beats, usual):
     return f"Right. {answer}: {good.active_units[answer]:.1f} active units."
 
 
+def _front(errors, accuracies):
+    """Which settings no other dominates: none as good in both and better in one."""
+    pairs = list(zip(errors, accuracies, strict=True))
+    return np.array(
+        [not any(e <= x and a >= y and (e < x or a > y) for e, a in pairs) for x, y in pairs]
+    )
+
+
 @check("return booleans")
 def on_front(on_front, usual):
-    """Are those settings of `usual` found that no other beats in both?"""
+    """Are those settings of `usual` found that no other dominates, and of settings with ties?"""
     errors, accuracies = usual.sse_validation.to_numpy(), usual.probe_10_validation.to_numpy()
     answer = on_front(errors.copy(), accuracies.copy())
     if np.shape(answer) != errors.shape or np.asarray(answer).dtype != bool:
         return f"One boolean for each of {len(errors)} settings, not the shape {np.shape(answer)}."
-    pairs = list(zip(errors, accuracies, strict=True))
-    front = np.array([not any(e < x and a > y for e, a in pairs) for x, y in pairs])
-    worst = np.array([not any(e > x and a > y for e, a in pairs) for x, y in pairs])
+    front, worst = _front(errors, accuracies), _front(-errors, accuracies)
     if np.array_equal(answer, worst):
         return "This prefers large errors: a lower SSE is better, a higher accuracy is better."
     if np.sum(answer) <= 2 < front.sum():
-        return "Almost nothing is left: a setting is beaten only by one that is better in both."
+        return "Almost nothing is left: to dominate is to be as good in both and better in one."
     if not np.array_equal(answer, front):
         return f"{front.sum()} settings are on the front, but this finds {np.sum(answer)}."
+    ties = np.array([1.0, 1.0, 2.0, 2.0]), np.array([5.0, 6.0, 6.0, 7.0])
+    if not np.array_equal(on_front(*ties), _front(*ties)):
+        return "Not right with ties: of two equal errors, the better accuracy dominates."
     return f"Right. {front.sum()} of {len(front)} settings are on the front."
 
 

@@ -112,18 +112,15 @@ def read(app, name, source):
 
 def improve(app, page):
     """Sphinx parsed a page: mark predictions, mend what cells printed and what stands as HTML."""
-    name = app.env.current_document.docname
     for strong in list(page.findall(nodes.strong)):
         words = strong.astext()
         if re.match("Predict|Find", words) and strong.parent.astext().startswith(words):
             strong.parent["classes"].append("predict")
         # What is bold is explained there; what the glossary knows leads to it.
         target = dict(refdomain="std", reftype="term", reftarget=words, refexplicit=True)
-        if name.startswith("notebooks/"):
+        if app.env.docname.startswith("notebooks/"):
             strong.replace_self(pending_xref("", strong.deepcopy(), **target))
-    for link in page.findall(
-        nodes.reference
-    ):  # in what a cell printed, links are taken as they are
+    for link in page.findall(nodes.reference):  # those that a cell printed lead to notebooks
         if re.fullmatch(r"\w+\.ipynb", link.get("refuri", "")):
             link["refuri"] = link["refuri"].replace(".ipynb", ".html")
     for html in list(page.findall(nodes.raw)):

@@ -38,17 +38,18 @@ def show_reconstructions(images, reconstructions, count=15, image_shape=(28, 28)
         ax: the axes to draw on; new ones by default.
 
     Raises:
-        ValueError: there is not one reconstruction for each image, of the same size.
+        ValueError: there is not one reconstruction for each image that is shown, of the same size.
     """
     images, image_shape = as_pixels(images, image_shape)
     reconstructions, _ = as_pixels(reconstructions, image_shape)
-    images, reconstructions = (x.reshape(len(x), -1) for x in (images, reconstructions))
+    pair = (images[:count], reconstructions[:count])
+    images, reconstructions = (x.reshape(len(x), -1) for x in pair)
     if images.shape != reconstructions.shape:
         raise ValueError(
             f"Images of shape {images.shape} cannot stand above reconstructions of shape "
             f"{reconstructions.shape}: there must be one for each, of the same size."
         )
-    both = np.concatenate([images[:count], reconstructions[:count]])
+    both = np.concatenate([images, reconstructions])
     ax = show_images(both, len(both) // 2, image_shape, ax=ax)
     height = image_shape[0]
     ax.set_yticks([height / 2, height * 1.5 + 1], ["original", "reconstruction"])

@@ -135,9 +135,9 @@ def recording():
             point("pad", *SEVEN)
             film(4)
     width, height = frames[0].width, min(frame.height for frame in frames)
-    size = (860, round(860 * height / width))
+    size = (760, round(760 * height / width))
     small = [f.crop((0, 0, width, height)).resize(size, Image.Resampling.LANCZOS) for f in frames]
-    palette = small[len(small) // 2].quantize(80)
+    palette = small[len(small) // 2].quantize(64)
     first, *rest = [f.quantize(palette=palette, dither=Image.Dither.NONE) for f in small]
     file = helpers.DATA / "playground.gif"
     first.save(file, save_all=True, append_images=rest, duration=450, loop=0, optimize=True)

@@ -352,10 +352,10 @@ const LEFT = 42; // of the axes, in pixels
 const measuring = document.createElement("canvas").getContext("2d");
 measuring.font = "11px sans-serif";
 
-/** About four round numbers from 0 to `last`. */
-function ticks(last) {
+/** Round numbers from 0 to `last`, at most so many and one. */
+function ticks(last, most = 5) {
   const power = 10 ** Math.floor(Math.log10(last / 2));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((s) => last / s <= 5);
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((s) => last / s <= most);
   return Array.from({ length: Math.floor(last / step + 1e-9) + 1 }, (_, i) => i * step);
 }
 
@@ -392,7 +392,8 @@ class Axes {
     this.x = (value) => LEFT + ((right - LEFT) * value) / last;
     this.y = (value) => this.bottom - ((this.bottom - top) * (value - low)) / (high - low);
     this.line(LEFT, this.bottom, right, this.bottom, "axis");
-    for (const x of ticks(last)) this.text(this.x(x), this.bottom + LINE, thousands(x), "middle");
+    const room = Math.max(2, (right - LEFT) / 45); // for so many numbers
+    for (const x of ticks(last, room)) this.text(this.x(x), this.bottom + LINE, thousands(x), "middle");
     this.text((LEFT + right) / 2, this.bottom + 2 * LINE + 2, label ?? "", "middle");
   }
 

@@ -7,7 +7,7 @@
 - `panel`: the sliders around it
 - `digit`: a drawn digit, placed as MNIST's are
 - `still`: the same as a matplotlib figure, for those who read without running
-- `sweep`, `probe`: the explorers of lessons 03, 04 and 06, and of lesson 05
+- `sweep`, `probe`: the explorers of lessons 04 and 06, and of lesson 05
 - `controls`: what the three panels share
 """
 

@@ -191,7 +191,7 @@ class Autoencoder(ImageModel):
             self.l2([*kernels_of(self.encoder), *kernels_of(self.decoder)])
         return self.decoder(code)
 
-    def call(self, images):
+    def call(self, images, training=None):  # asked for, so that Keras tells the layers within
         return self.decode(self.encode(images))
 
     def get_config(self):

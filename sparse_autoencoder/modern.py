@@ -1,4 +1,4 @@
-"""Today's ways to a sparse code, derived in lesson 07: TopK, JumpReLU and Gated.
+"""Today's ways to a sparse code, derived in lesson 07: TopK, BatchTopK, JumpReLU and Gated.
 
 Each stands behind an encoder without an activation, as KLSparsity and L1Sparsity stand behind
 theirs: build_autoencoder(1000, "linear", "linear", sparsity=TopK(25), unit_norm=True).
@@ -42,6 +42,37 @@ class TopK(keras.layers.Layer):
 
     def get_config(self):
         return super().get_config() | {"k": float(self.k)}
+
+
+@serializable
+class BatchTopK(TopK):
+    """Keeps the k·n largest activations of a batch of n images, if positive, the others 0.
+
+    So much while a model trains. After that `threshold` takes the place of the competition: the
+    running mean of the smallest activation that was kept. So the code of an image does not depend
+    on the batch it comes in, and L0 is about k. Bussmann et al. 2024.
+
+    Args:
+        k: active units per image, on average; it can be changed while the model trains.
+
+    Raises:
+        ValueError: k below 1.
+    """
+
+    def __init__(self, k, name="batch_top_k", **kwargs):
+        super().__init__(k, name=name, **kwargs)
+        self.threshold = self.add_weight(
+            name="threshold", shape=(), initializer="zeros", trainable=False
+        )
+
+    def call(self, code, training=None):
+        threshold = self.threshold
+        if training:
+            batch = ops.reshape(ops.stop_gradient(code), (1, -1))
+            kept = self.k * ops.cast(ops.shape(code)[0], code.dtype)
+            threshold = ops.relu(kth_largest_of(batch, kept)[0, 0])
+            self.threshold.assign(0.99 * self.threshold + 0.01 * threshold)
+        return ops.where(code >= threshold, ops.relu(code), 0.0)
 
 
 def kth_largest_of(code, k, halvings=40):
@@ -100,33 +131,36 @@ class JumpReLU(Penalty):
         return super().get_config() | {"width": self.width}
 
 
+@tf.custom_gradient
 def jump(z, theta, width):
     """z·H(z − θ) and H(z − θ), (batch, units) both, with a gradient by θ (units,)."""
+    active = tf.cast(z > theta, z.dtype)
 
-    @tf.custom_gradient
-    def both(z, theta):
-        active = tf.cast(z > theta, z.dtype)
+    def gradient(by_kept, by_active):
+        near = tf.cast(tf.abs(z - theta) < width / 2, z.dtype) / width
+        by_theta = -tf.reduce_sum(near * (theta * by_kept + by_active), axis=0)
+        return active * by_kept, by_theta, None
 
-        def gradient(by_kept, by_active):
-            window = tf.cast(tf.abs(z - theta) < width / 2, z.dtype) / width
-            by_theta = -tf.reduce_sum((theta * by_kept + by_active) * window, axis=0)
-            return active * by_kept, by_theta
-
-        return (z * active, active), gradient
-
-    return both(z, theta)
+    return (z * active, active), gradient
 
 
 @serializable
-class Auxiliary(Penalty):
-    """Adds a number to the loss, reported as "aux"."""
+class OtherError(Penalty):
+    """Adds the error of another reconstruction than the model's to the loss.
 
-    def __init__(self, **kwargs):
-        super().__init__("aux", **kwargs)
+    Args:
+        term: what it is reported as.
+    """
+
+    def __init__(self, term, **kwargs):
+        super().__init__(term, **kwargs)
 
     def call(self, value, training=None):
         self.add_term(value, training)
         return value
+
+    def get_config(self):
+        return super().get_config() | {"term": self.term.name}
 
 
 @serializable
@@ -134,7 +168,7 @@ class GatedAutoencoder(Autoencoder):
     """One path says which units are active, another how much; only the first is penalised.
 
     So L1 need not shrink the activations. The gate learns from a reconstruction of its own, which
-    does not train the decoder. Rajamanoharan et al. 2024a.
+    does not train the decoder; its error is reported as "gate". Rajamanoharan et al. 2024a.
 
     Args:
         encoder: a Dense layer without an activation.
@@ -145,7 +179,7 @@ class GatedAutoencoder(Autoencoder):
 
     def __init__(self, encoder, decoder, sparsity, l2=None, **kwargs):
         super().__init__(encoder, decoder, sparsity, l2, **kwargs)
-        self.auxiliary = Auxiliary()
+        self.gate_error = OtherError("gate")
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -161,7 +195,7 @@ class GatedAutoencoder(Autoencoder):
     def call(self, images):
         gate = self.sparsity(ops.relu(self.encoder(images)))
         W2, b2 = (ops.stop_gradient(weights) for weights in self.decoder.weights)
-        self.auxiliary(ops.mean(sse(images, gate @ W2 + b2)))
+        self.gate_error(ops.mean(sse(images, gate @ W2 + b2)))
         return self.decode(self.encode(images))
 
 
@@ -169,7 +203,8 @@ class GatedAutoencoder(Autoencoder):
 class RevivingAutoencoder(Autoencoder):
     """A TopK autoencoder whose dead units learn to draw what the living ones left over.
 
-    A unit is dead here once it was silent for `patience` steps. Gao et al. 2024 ("AuxK").
+    A unit is dead here once it was active in no image of `patience` steps. This auxiliary loss is
+    reported as "aux". Gao et al. 2024 ("AuxK").
 
     Args:
         encoder: a Dense layer without an activation.
@@ -186,7 +221,7 @@ class RevivingAutoencoder(Autoencoder):
     ):
         super().__init__(encoder, decoder, sparsity, l2, **kwargs)
         self.revived, self.weight, self.patience = revived, weight, patience
-        self.auxiliary, self.of_the_dead = Auxiliary(), TopK(revived)
+        self.auxiliary, self.of_the_dead = OtherError("aux"), TopK(revived)
 
     def build(self, input_shape):
         super().build(input_shape)

@@ -99,6 +99,7 @@ TERMS = {
     "kl": Term("KL term", VERMILION, (7, 3)),
     "l1": Term("L1 term", PURPLE, (2, 3)),
     "l0": Term("L0 term", PURPLE, (2, 3)),
+    "gate": Term("gate term", ORANGE, (7, 3, 2, 3, 2, 3)),
     "aux": Term("aux term", ORANGE, (7, 3, 2, 3, 2, 3)),
 }
 

@@ -6,9 +6,10 @@ import pytest
 import tensorflow as tf
 from conftest import differences
 
-from sparse_autoencoder import L1Sparsity, build_autoencoder, sse
+from sparse_autoencoder import L1Sparsity, build_autoencoder, sse, train
 from sparse_autoencoder.modern import (
     Anneal,
+    BatchTopK,
     GatedAutoencoder,
     JumpReLU,
     RevivingAutoencoder,
@@ -70,6 +71,63 @@ def test_topk_has_the_slope_of_what_it_keeps(dtype):
     with tf.GradientTape() as tape:
         total = tf.reduce_sum(layer(variable) * weights.astype(dtype))
     expected = differences(lambda: np.sum(topk_by_numpy(code, 3) * weights), code, 1e-6)
+    assert_close(tape.gradient(total, variable), expected, dtype)
+
+
+# ---------------------------------------------------------------------- BatchTopK
+
+
+def batch_topk_by_numpy(code, k):
+    smallest = max(np.sort(code, axis=None)[-k * len(code)], 0)
+    return np.where(code >= smallest, np.maximum(code, 0), 0), smallest
+
+
+def test_images_of_a_batch_compete_while_a_model_trains():
+    layer = BatchTopK(5)
+    compiled = tf.function(layer.__call__, jit_compile=True)
+    for k in (5, 2, 12, 30):
+        layer.k.assign(k)
+        expected, _ = batch_topk_by_numpy(CODE, k)
+        assert k == 30 or np.count_nonzero(expected) == 64 * k
+        for keep in (layer, compiled):
+            np.testing.assert_array_equal(keep(tf.constant(CODE), training=True), expected)
+            assert not np.any(keep(tf.constant(-np.abs(CODE)), training=True))
+    assert compiled.experimental_get_tracing_count() == 1
+
+
+def test_afterwards_a_fixed_threshold_stands_for_the_competition():
+    layer, batches = BatchTopK(5), RNG.normal(size=(600, 64, 30)).astype("float32")
+    threshold = 0
+    for code in batches:
+        layer(code, training=True)
+        threshold = 0.99 * threshold + 0.01 * batch_topk_by_numpy(code, 5)[1]
+    assert float(layer.threshold) == pytest.approx(threshold, rel=1e-4)
+    kept = np.asarray(layer(CODE))
+    np.testing.assert_array_equal(kept, np.where(CODE >= layer.threshold, CODE, 0))
+    np.testing.assert_array_equal(layer(CODE[:1]), kept[:1])  # no company needed
+    assert np.mean(np.asarray(layer(batches.reshape(-1, 30))) > 0) * 30 == pytest.approx(5, abs=0.1)
+
+
+def test_a_model_tells_it_when_it_trains():
+    model = build_autoencoder(20, "linear", "linear", BatchTopK(4), pixels=12, unit_norm=True)
+    start_tied(model, IMAGES)
+    model(IMAGES)
+    assert float(model.sparsity.threshold) == 0
+    train(model, IMAGES, epochs=1, steps_per_epoch=3, batch_size=8, progress=False)
+    learnt = float(model.sparsity.threshold)
+    assert learnt > 0
+    model.predict(IMAGES, verbose=0)
+    model.evaluate(IMAGES, verbose=0)
+    assert float(model.sparsity.threshold) == learnt
+
+
+@in_both_precisions
+def test_batch_topk_has_the_slope_of_what_it_keeps(dtype):
+    weights, code = RNG.normal(size=(4, 9)), RNG.normal(size=(4, 9))
+    layer, variable = BatchTopK(3, dtype=dtype), tf.Variable(code.astype(dtype))
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(layer(variable, training=True) * weights.astype(dtype))
+    expected = differences(lambda: np.sum(batch_topk_by_numpy(code, 3)[0] * weights), code, 1e-6)
     assert_close(tape.gradient(total, variable), expected, dtype)
 
 
@@ -141,7 +199,7 @@ def test_gated_losses_are_those_of_numpy_and_the_gates_own_does_not_train_the_de
     x = IMAGES.astype(dtype)
     with tf.GradientTape() as tape:
         reconstructions = model(x)
-        auxiliary = model.auxiliary.losses[0]
+        gate_error = model.gate_error.losses[0]
     W1, b1, W2, b2 = weights_of(model)
     z, scale = x @ W1 + b1, np.exp(model.log_scale.numpy())
     code = np.where(z > 0, np.maximum(scale * z + model.shift.numpy(), 0), 0)
@@ -149,11 +207,11 @@ def test_gated_losses_are_those_of_numpy_and_the_gates_own_does_not_train_the_de
     assert_close(reconstructions, code @ W2 + b2, dtype)
     gate = np.maximum(z, 0)
     terms = {penalty.term.name: sum(penalty.losses) for penalty in model.penalties}
-    assert terms.keys() == {"l1", "aux"}
+    assert terms.keys() == {"l1", "gate"}
     assert_close(terms["l1"], 0.3 * gate.sum(axis=1).mean(), dtype)
-    assert_close(terms["aux"], np.square(x - gate @ W2 - b2).sum(axis=1).mean(), dtype)
+    assert_close(terms["gate"], np.square(x - gate @ W2 - b2).sum(axis=1).mean(), dtype)
     variables = [model.encoder.kernel, *model.decoder.weights]
-    by_encoder, *by_decoder = tape.gradient(auxiliary, variables)
+    by_encoder, *by_decoder = tape.gradient(gate_error, variables)
     assert by_decoder == [None, None] and np.any(by_encoder)
 
 

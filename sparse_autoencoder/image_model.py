@@ -25,7 +25,7 @@ class Penalty(layers.Layer):
     """
 
     keys = {}  # attribute → its key in the vocabulary
-    counts = True  # its own calls: not inside an ImageModel, which counts its steps
+    unread = None  # images of a call whose term no model has read yet
 
     def __init__(self, term, values=None, name=None, **kwargs):
         super().__init__(name=name or f"{term}_penalty", **kwargs)
@@ -38,24 +38,38 @@ class Penalty(layers.Layer):
         """Key in the vocabulary, such as "beta" or "lam2" → the variable."""
         return {key: getattr(self, attribute) for attribute, key in self.keys.items()}
 
-    def add_term(self, value, training, images=1):
-        """Add to the loss and, in a model of Keras that trains or is evaluated, to the mean.
+    def add_term(self, value, images=1):
+        """Add to the loss and, once a model of Keras reads its losses in a step, to the mean.
 
-        Calls of such a model between its steps leave the mean as it is; `predict` in the midst of
-        an epoch, which Keras tells its layers as a step of an evaluation, does not.
+        So a call between steps, also by `predict`, leaves the mean as it is; only who reads
+        `model.losses` after such a call, of a model that is no ImageModel, has made a step of it.
 
         Args:
             value: of the term.
-            training: True or False in a step of Keras, None where a model is only called; in steps
-                of a model whose own `call` does not ask for it, None too, but they are compiled.
-            images: in the batch.
+            images: in the batch; without them, a batch counts as much as another.
         """
         self.add_loss(value)
-        if self.counts and (training is not None or not tf.executing_eagerly()):
-            self.term.update_state(value, sample_weight=images)
+        self.unread = images
+
+    @property
+    def losses(self):
+        """What the last call added; to look at it makes no step of the call."""
+        return super()._get_own_losses()
+
+    def _get_own_losses(self):  # what a model that holds this layer reads in a step
+        losses = self.losses
+        if self.unread is not None and all(tf.executing_eagerly() == is_eager(x) for x in losses):
+            self.term.update_state(sum(losses), sample_weight=self.unread)
+        self.unread = None
+        return losses
 
     def get_config(self):
         return super().get_config() | {name: float(getattr(self, name)) for name in self.keys}
+
+
+def is_eager(tensor):
+    """Whether it holds a number, and does not stand for one in a function that is compiled."""
+    return hasattr(tensor, "numpy")
 
 
 def penalties_of(model):
@@ -86,14 +100,14 @@ class ImageModel(keras.Model):
         return penalties_of(self)
 
     def __call__(self, images, *args, **kwargs):
-        images = as_images(images, self, slack=NOISE)
+        return super().__call__(as_images(images, self, slack=NOISE), *args, **kwargs)
+
+    @property
+    def losses(self):
+        """As Keras has them; compute_loss alone makes a step of a call."""
         for penalty in self.penalties:
-            penalty.counts = False
-        try:
-            return super().__call__(images, *args, **kwargs)
-        finally:
-            for penalty in self.penalties:
-                penalty.counts = True
+            penalty.unread = None
+        return super().losses
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The loss of a batch; each penalty also enters a mean over the epoch's images."""

@@ -98,10 +98,10 @@ class KLSparsity(Penalty):
             check_probability(code._keras_history.operation)
         return super().__call__(code, **kwargs)
 
-    def call(self, code, training=None):
+    def call(self, code):
         rho_hat = ops.mean(code, axis=0)
         term = self.beta * ops.sum(kl_divergence(self.rho, rho_hat))
-        self.add_term(term, training, ops.shape(code)[0])
+        self.add_term(term, ops.shape(code)[0])
         return code
 
 
@@ -121,9 +121,9 @@ class L1Sparsity(Penalty):
     def __init__(self, lam, **kwargs):
         super().__init__("l1", {"lam": lam}, **kwargs)
 
-    def call(self, code, training=None):
+    def call(self, code):
         term = self.lam * ops.mean(sum_of_each(ops.abs(code)))
-        self.add_term(term, training, ops.shape(code)[0])
+        self.add_term(term, ops.shape(code)[0])
         return code
 
 
@@ -146,9 +146,9 @@ class L2Penalty(Penalty):
     def __init__(self, lam, **kwargs):
         super().__init__("l2", {"lam": lam}, **kwargs)
 
-    def call(self, matrices, training=None):
+    def call(self, matrices):
         squares = sum(ops.sum(ops.square(matrix)) for matrix in matrices)
-        self.add_term(self.lam * 0.5 * squares, training)
+        self.add_term(self.lam * 0.5 * squares)
         return matrices
 
 

@@ -121,10 +121,10 @@ class JumpReLU(Penalty):
     def build(self, input_shape):
         self.offset = self.add_weight(name="offset", shape=input_shape[-1:], initializer="zeros")
 
-    def call(self, code, training=None):
+    def call(self, code):
         kept, active = jump(code, ops.relu(self.theta + self.offset), self.width)
         term = self.lam * ops.mean(ops.sum(active, axis=-1))
-        self.add_term(term, training, ops.shape(code)[0])
+        self.add_term(term, ops.shape(code)[0])
         return kept
 
     def get_config(self):
@@ -155,8 +155,8 @@ class OtherError(Penalty):
     def __init__(self, term, **kwargs):
         super().__init__(term, **kwargs)
 
-    def call(self, value, training=None):
-        self.add_term(value, training)
+    def call(self, value):
+        self.add_term(value)
         return value
 
     def get_config(self):

@@ -37,6 +37,7 @@ html_theme = "sphinx_book_theme"
 html_title = project
 html_static_path = ["static"]
 html_css_files = ["course.css"]
+html_js_files = [("questions.js", {"defer": "defer"})]
 html_copy_source = False
 html_theme_options = {
     "navbar_start": [],  # no bar on top: search stands beside

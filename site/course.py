@@ -26,6 +26,7 @@ from tools import live
 from tools.badges import unpack
 from tools.formulas import mathml
 from tools.lessons import tags
+from tools.questions import framed
 
 HERE = Path(__file__).parent
 # Where a lesson's playground starts, as the live page's address has it.
@@ -97,6 +98,8 @@ def read(app, name, source):
     cells = []
     for cell in notebook.cells:
         cells.append(cell)
+        if cell.cell_type == "markdown":
+            cell.source = framed(cell.source)
         if "alt" in cell.metadata:
             cell.metadata.mystnb = {"image": {"alt": cell.metadata.alt}}
         if "explorer" in tags(cell):
@@ -111,13 +114,10 @@ def read(app, name, source):
 
 
 def improve(app, page):
-    """Sphinx parsed a page: mark predictions, mend what cells printed and what stands as HTML."""
+    """Sphinx parsed a page: lead words to the glossary, mend what cells printed and raw HTML."""
     for strong in list(page.findall(nodes.strong)):
-        words = strong.astext()
-        if re.match("Predict|Find", words) and strong.parent.astext().startswith(words):
-            strong.parent["classes"].append("predict")
         # What is bold is explained there; what the glossary knows leads to it.
-        target = dict(refdomain="std", reftype="term", reftarget=words, refexplicit=True)
+        target = dict(refdomain="std", reftype="term", reftarget=strong.astext(), refexplicit=True)
         if app.env.docname.startswith("notebooks/"):
             strong.replace_self(pending_xref("", strong.deepcopy(), **target))
     for link in page.findall(nodes.reference):  # those that a cell printed lead to notebooks

@@ -7,7 +7,8 @@ What a slide shows is said in lessons/NN_name.md, cell by cell:
     slide: slide      begins a slide; "-" goes on, "fragment" appears at the next key, "skip" is
                       left off
     code: true        the code is shown as well
-    tags: [slide]     Markdown that stands on the slide in place of the cell above it
+    tags: [slide]     Markdown that stands on the slide in place of the cell above it; that cell's
+                      questions follow by themselves, without their answers
     tags: [notes]     Markdown for the speaker view, to the cell above it
 
 Of a code cell a slide shows the pictures that it made; where it made none and its code is not
@@ -24,7 +25,7 @@ from nbconvert.exporters import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments.formatters import HtmlFormatter
 
-from tools import lessons
+from tools import lessons, questions
 from tools.formulas import mathml
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -117,7 +118,7 @@ def as_slides(source, notebook):
     cells, section, above = [], "", None
     for cell in source.cells:
         if "slide" in lessons.tags(cell):
-            above.source = cell.source
+            above.source = "\n\n".join([cell.source, *questions.asked(above.source)])
             continue
         if "notes" in lessons.tags(cell):
             above.metadata.notes = cell.source
@@ -133,6 +134,8 @@ def as_slides(source, notebook):
             cell.outputs = shown(outputs[cell.id], code)
             cell.metadata.transient = {"remove_source": not code}  # nbconvert's word for it
         cells.append(cell)
+    for cell in cells:
+        cell.source = questions.unanswered(cell.source)
     return nbformat.v4.new_notebook(cells=cells, metadata=notebook.metadata)
 
 

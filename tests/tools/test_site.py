@@ -79,7 +79,10 @@ def small_course(tmp_path, monkeypatch, digits):
     """A function that makes the pages of one lesson, published at an address."""
     monkeypatch.setattr(course, "load_images", lambda: digits)
     cells = [
-        new_markdown_cell("# A title\n\n**Predict:** how large is $\\rho$?\n\n$$x^2$$"),
+        new_markdown_cell(
+            "# A title\n\n**Predict:** how large is $\\rho$?\n\n- A. Large\n- B. Small\n\n"
+            "<details><summary>Answer</summary>\n\n**B.** It is.\n\n</details>\n\n$$x^2$$"
+        ),
         new_code_cell("1 / 0", id="install"),
         new_markdown_cell(
             "<details>\n<summary>Hint</summary>\n\nUse $\\beta$.\n\n</details>\n\n"
@@ -117,8 +120,9 @@ def test_a_lesson_becomes_a_page_with_formulas_and_a_playground_and_without_inst
         "inline",
         "inline",
     ]
-    assert article.select_one("p.predict").text.startswith("Predict")
-    first, second = article.select("details")
+    answer, first, second = article.select("details")
+    assert article.select_one(".question").text.startswith("\nPredict")
+    assert answer.parent["class"] == ["question"] and "$" not in answer.parent.text
     assert "Use" in first.text and first.math and "Or" in second.text and second.math
     assert "Go on" not in second.text and "Go on" in article.text
     assert "1 / 0" not in article.text

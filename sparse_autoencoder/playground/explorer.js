@@ -99,7 +99,13 @@ export default {
       // Nobody is there to hear that it is seen, and nobody need be.
     }
     look();
+    const guard = ({ target }) => {
+      if (!el.closest(".course-panel")?.contains(target)) return;
+      target.dataset.lmSuppressShortcuts = true; // of Notebook 7, which takes arrows
+    };
+    window.addEventListener("keydown", guard, true);
     return () => {
+      window.removeEventListener("keydown", guard, true);
       for (const change of changes) model.off(change, look);
       el.replaceChildren();
     };

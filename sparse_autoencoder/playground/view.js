@@ -594,10 +594,13 @@ class Playground {
       target.addEventListener(kind, action, true);
       this.cleanups.push(() => target.removeEventListener(kind, action, true));
     };
-    const touch = ({ target }) =>
-      this.panel().contains(target) && this.clock.touch(!this.el.contains(target));
-    for (const kind of ["pointerdown", "keydown", "input"]) listen(document, kind, touch);
-    listen(document, "pointermove", (event) => event.buttons && touch(event));
+    const touch = ({ target }) => {
+      if (!this.panel().contains(target)) return;
+      target.dataset.lmSuppressShortcuts = true; // of Notebook 7, which takes arrows, and cuts by x
+      this.clock.touch(!this.el.contains(target));
+    };
+    for (const kind of ["pointerdown", "keydown", "input"]) listen(window, kind, touch);
+    listen(window, "pointermove", (event) => event.buttons && touch(event));
     listen(window, "resize", () => this.fit());
     const resized = new ResizeObserver(() => this.fit());
     resized.observe(this.part("status"));
@@ -988,7 +991,8 @@ export default {
   /** @param {{model: object, el: HTMLElement}} options as anywidget gives them. */
   render({ model, el }) {
     el.classList.add("course-view", "course-view-playground");
-    el.setAttribute("data-lm-suppress-shortcuts", "true"); // of JupyterLab, where x cuts a cell
+    // JupyterLab, which hears of a key, lets no Enter reach a field in a cell.
+    el.addEventListener("keydown", (event) => event.stopPropagation());
     const view = new Playground(model, el);
     return () => view.close();
   },

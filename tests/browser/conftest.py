@@ -1,4 +1,4 @@
-"""One JupyterLab for all tests in a browser, and one more with an older ipykernel."""
+"""One JupyterLab for all tests in a browser, and environments with other packages."""
 
 import contextlib
 import subprocess
@@ -32,18 +32,30 @@ def open_notebook(page, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def open_with_ipykernel_6(page, tmp_path_factory):
-    """The same with this Python and its packages, but ipykernel 6, which many class rooms have."""
-    folder = tmp_path_factory.mktemp("ipykernel-6")
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    find = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    site = subprocess.run([python, "-c", find], capture_output=True, text=True, check=True).stdout
-    also = [sysconfig.get_path("purelib"), str(Path(__file__).parents[2])]
-    Path(site.strip(), "course.pth").write_text("\n".join(also))
-    pip = [python, "-m", "pip", "install", "--quiet", "--no-deps", "ipykernel>=6.29,<7"]
-    subprocess.run(pip, check=True)
-    with serve(page, tmp_path_factory.mktemp("notebooks-6"), str(python)) as opens:
+def environment(tmp_path_factory):
+    """Makes an environment of this one's packages but for those named; gives its Python."""
+
+    def make(*packages):
+        folder = tmp_path_factory.mktemp("environment")
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+        find = "import sysconfig; print(sysconfig.get_path('purelib'))"
+        run = {"capture_output": True, "text": True, "check": True}
+        site = subprocess.run([python, "-c", find], **run).stdout.strip()
+        also = [sysconfig.get_path("purelib"), str(Path(__file__).parents[2])]
+        Path(site, "course.pth").write_text("\n".join(also))
+        pip = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--ignore-installed"]
+        subprocess.run([*pip, *packages], check=True)
+        return str(python)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def open_with_ipykernel_6(page, environment, tmp_path_factory):
+    """The same with ipykernel 6, which many class rooms have."""
+    python = environment("ipykernel>=6.29,<7")
+    with serve(page, tmp_path_factory.mktemp("notebooks-6"), python) as opens:
         yield opens
 
 

@@ -41,13 +41,19 @@ def notebook(*sources):
 
 
 @contextlib.contextmanager
-def jupyterlab(folder, kernel_python=sys.executable, theme="JupyterLab Light"):
+def jupyterlab(
+    folder,
+    kernel_python=sys.executable,
+    theme="JupyterLab Light",
+    server=(sys.executable, "jupyterlab"),
+):
     """Serve a folder with JupyterLab on 127.0.0.1; gives the address.
 
     Args:
         folder: of the notebooks.
         kernel_python: of the environment that notebooks run in.
         theme: as in JupyterLab's settings; the other one is "JupyterLab Dark".
+        server: the Python of its environment, and "jupyterlab" or "notebook".
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -69,7 +75,8 @@ def jupyterlab(folder, kernel_python=sys.executable, theme="JupyterLab Light"):
             "JUPYTERLAB_SETTINGS_DIR": str(Path(home, "settings")),
             "JUPYTERLAB_WORKSPACES_DIR": str(Path(home, "workspaces")),
         }
-        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1"]
+        python, application = server
+        command = [python, "-m", application, "--no-browser", "--ip=127.0.0.1"]
         command += [f"--port={port}", "--IdentityProvider.token=", "--allow-root"]
         command += ["--ServerApp.disable_check_xsrf=True", f"--ServerApp.root_dir={folder}"]
         # Else a kernelspec of this environment would hide the one above.
@@ -107,13 +114,13 @@ def chromium(width=1280, height=1000):
 class Lab:
     """One open notebook, seen through a page."""
 
-    def __init__(self, page, address, name):
-        self.page, self.address, self.name = page, address, name
+    def __init__(self, page, address, name, place="lab/tree"):
+        self.page, self.address, self.name, self.place = page, address, name, place
         self.open()
 
     def open(self):
         """Open the notebook, or load the page again, and wait for its kernel."""
-        self.page.goto(f"{self.address}/lab/tree/{self.name}")
+        self.page.goto(f"{self.address}/{self.place}/{self.name}")
         self.ready()
 
     def ready(self):

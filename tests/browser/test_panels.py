@@ -104,10 +104,9 @@ def test_a_hand_points_at_features_and_draws_while_it_trains(lab):
     lab.page.locator(".playground-features canvas").click(position={"x": 3, "y": 3}, force=True)
     lab.until(lambda: "Mean activation" in lab.page.locator(".playground-unit-words").inner_text())
     assert unit.input_value() == "0"
-    picture = lab.picture("unit-images")
     unit.fill("7")
     unit.press("Enter")
-    lab.until(lambda: lab.picture("unit-images") != picture)
+    lab.page.wait_for_selector("[data-unit='7']")
 
     lab.page.locator('[type="radio"][value="drawing"]').check()
     pad = lab.page.locator(".playground-pad").bounding_box()

@@ -165,7 +165,7 @@ def test_cells_are_short_and_have_readable_names(path):
 def test_lesson_has_the_course_anatomy(name):
     notebook = committed(NOTEBOOKS / f"{name}.ipynb")
     cells = {cell.id: cell for cell in notebook.cells}
-    assert {"title", "check", "scorecard", "takeaways", "next", "playground"} <= set(cells)
+    assert {"title", "check", "scorecard", "takeaways", "quiz", "next", "playground"} <= set(cells)
     assert [cell.id for cell in notebook.cells if "parameters" in tags(cell)] == ["parameters"]
     assert sum("**Predict" in cell.source for cell in notebook.cells) >= 3
     widget = "explorer" if name == "06_tradeoff" else "playground"

@@ -6,6 +6,8 @@ from 0 to 1, so such are the images it can learn; softplus draws 0 or more, a li
 
 import functools
 import math
+import os
+import warnings
 from contextlib import suppress
 
 import keras
@@ -131,8 +133,21 @@ def as_numbers(given, name="images"):
             return array
     raise ValueError(
         f"The {name} must be an array of numbers, one image a row and all of one size, but these "
-        f"are of type {getattr(given, 'dtype', type(given).__name__)}: try np.float32(X)."
+        f"are of type {getattr(given, 'dtype', type(given).__name__)}: {_way_to_numbers(given)}."
     )
+
+
+def _way_to_numbers(given):
+    """What makes images of something else."""
+    if isinstance(given, (str, os.PathLike)):
+        return "read the file first, with np.load or with matplotlib.pyplot.imread"
+    if isinstance(given, tf.data.Dataset):
+        return "hand the Dataset to model.fit, or hand in np.concatenate([*dataset])"
+    with suppress(TypeError, ValueError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of complex numbers
+        np.float32(given)
+        return "try np.float32(X)"
+    return "bring each to the same size, as numbers, before they become one array"
 
 
 def shape_of(model):
@@ -226,15 +241,16 @@ def _in_shape(images, expected, name):
     if images.size == 0:
         raise ValueError(f"There are no {name} in an array of shape {shape}: look at X.shape.")
     if images.ndim < 2:
+        one = expected is None or not shape or shape[0] == math.prod(size or 1 for size in expected)
+        mend = "make a table of one image with X[None]" if one else "if these are labels, drop them"
         raise ValueError(
-            f"The {name} must be one image a row, but this has the shape {shape}: make a table "
-            "of one image with X[None]."
+            f"The {name} must be one image a row, but this has the shape {shape}: {mend}."
         )
-    if expected is None or _fits(shape[1:], expected):
+    if expected is None or fits(shape[1:], expected):
         return images
     if None not in expected and math.prod(shape[1:]) == math.prod(expected):
         return images.reshape(len(images), *expected)
-    if expected[-1] in (1, None) and _fits((*shape[1:], 1), expected):  # gray, without the channel
+    if expected[-1] in (1, None) and fits((*shape[1:], 1), expected):  # gray, without the channel
         return images[..., None]
     if len(expected) > 1:
         wanted = ", ".join("any" if size is None else str(size) for size in expected)
@@ -255,7 +271,7 @@ def _in_shape(images, expected, name):
     raise ValueError(f"The model reads images of {pixels} pixels, but these have {found}: {mend}.")
 
 
-def _fits(shape, expected):
+def fits(shape, expected):
     """Whether a shape is the expected one, in which None stands for any size."""
     if len(shape) != len(expected):
         return False

@@ -1,12 +1,13 @@
 """What the course adds to Keras: penalties that report themselves, and models that read images."""
 
 import functools
+import itertools
 
 import keras
 import tensorflow as tf
 from keras import layers, ops
 
-from .arrays import NOISE, ROUNDING, alone, as_images, is_pair, of_floats
+from .arrays import NOISE, ROUNDING, alone, as_images, fits, is_pair, of_floats, shape_of
 from .vocabulary import HYPERPARAMETERS
 
 
@@ -129,7 +130,8 @@ class ImageModel(keras.Model):
 
     def predict(self, x, *args, **kwargs):
         """Keras' predict."""
-        x = x if self._streams(x) else as_images(x, self, slack=NOISE)
+        stream = self._stream(x)
+        x = as_images(x, self, slack=NOISE) if stream is None else stream
         return super().predict(x, *args, **kwargs)
 
     def predict_on_batch(self, x):
@@ -149,23 +151,49 @@ class ImageModel(keras.Model):
             )
         return super().save(filepath, *args, **kwargs)
 
-    def _streams(self, images, name="images"):
-        """Whether images come in batches: of a Dataset, one stands for all at the door."""
+    def _stream(self, images, name="images"):
+        """What brings images in batches, of which the first was at the door; None for arrays."""
+        stream = images
         if isinstance(images, tf.data.Dataset):
-            for spec in tf.nest.flatten(images.element_spec)[:2]:  # images and answers
-                of_floats(spec, name)
+            self._check_spec(images.element_spec, name)
             known = getattr(images, "images", None)  # of training.batches
-            for batch in images.take(1) if known is None else [known]:
-                as_images(tf.nest.flatten(batch)[0], self, name, NOISE)
-            return True
-        return isinstance(images, keras.utils.PyDataset) or hasattr(images, "__next__")
+            firsts = images.take(1) if known is None else [known]
+        elif isinstance(images, keras.utils.PyDataset):
+            firsts = [images[i] for i in range(min(1, len(images)))]
+        elif hasattr(images, "__next__"):
+            firsts = list(itertools.islice(images, 1))
+            stream = (batch for batch in itertools.chain(firsts, images))  # Keras asks for one such
+        else:
+            return None
+        for batch in firsts:
+            as_images(tf.nest.flatten(batch)[0], self, name, NOISE)
+        return stream
+
+    def _check_spec(self, spec, name):
+        """Refuse a Dataset of single images, of labels as answers, or of whole numbers.
+
+        Raises:
+            ValueError: it is one of these; what mends it.
+        """
+        specs = tf.nest.flatten(spec)[:2]
+        shape, one = specs[0].shape, shape_of(self)
+        if one and shape.rank and fits(shape, one):
+            raise ValueError(f"The Dataset brings {name} one by one: use dataset.batch(128).")
+        if len(specs) > 1 and specs[1].shape.rank == 1:
+            raise ValueError(
+                f"The {name} come with labels, but are their own answers: use "
+                "dataset.map(lambda x, y: x)."
+            )
+        for spec in specs:
+            of_floats(spec, name)
 
     def _pair(self, x, y, name="images"):
         """Images and their answers; streams of both pass as they are."""
         if isinstance(x, tf.data.Dataset) and not isinstance(x.element_spec, tuple):
             x = x.map(lambda images: (images, images))
-        if self._streams(x, name):
-            return x, y
+        stream = self._stream(x, name)
+        if stream is not None:
+            return stream, y
         if y is None:
             x = alone(x, self, name)
             return x, x

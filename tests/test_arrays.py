@@ -3,6 +3,7 @@
 Each pair is either right, equal to what float32 images give, or refused in one sentence.
 """
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -128,10 +129,11 @@ BROKEN = {  # name → images that nothing takes; what the sentence says
     "text in objects": (objects(lambda value: f"{value:.2f} "), NO_NUMBERS),
     "complex": (X + 0j, "complex64"),
     "dates": (BYTES.astype("datetime64[D]"), "datetime64"),
-    "ragged": ([[0.1, 0.2], [0.3]], "all of one size"),
+    "ragged": ([[0.1, 0.2], [0.3]], "bring each to the same size"),
     "dict": ({"images": X}, NO_NUMBERS),
     "dicts in a pair": (({"images": X}, {"images": X}), NO_NUMBERS),
-    "text alone": ("images.npy", NO_NUMBERS),
+    "text alone": ("images.npy", "read the file first"),
+    "a path": (Path("images.npy"), "read the file first"),
     "masked": (np.ma.MaskedArray(X, BITS), "X.filled(0)"),
     "data set": (SimpleNamespace(x_train=X), NO_NUMBERS),
     "one image": (X[0], "X[None]"),
@@ -149,6 +151,7 @@ NOT_ITS_OWN = {  # and what a model of 16 pixels with a sigmoid does not take
     "standardised": ((X - X.mean()) / X.std() * 3, "(X - X.min())"),
     "other pixels": (X[:, :9], "reads images of 16 pixels, but these have 9"),
     "with labels": (np.c_[BITS[:, 0], X], "column of labels, as in X[:, 1:]"),
+    "labels": (np.arange(N), "if these are labels, drop them"),
     "turned": (X.T, "X.T"),
     "one picture": (X[0].reshape(4, 4), "X.reshape(1, 16)"),
     "colour": (np.repeat(X, 3, 1).reshape(N, 4, 4, 3), "X.mean(-1)"),

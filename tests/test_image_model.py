@@ -234,6 +234,48 @@ def test_a_dataset_of_another_range_is_refused_in_a_sentence():
         model.fit(X, validation_data=dataset.batch(N), verbose=0)
 
 
+def streams(images, answers=None):
+    """Images in batches, other than as a Dataset."""
+    pair = images, images if answers is None else answers
+
+    class Sequence(keras.utils.PyDataset):
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            return pair
+
+    yield "generator", (pair for _ in range(2))
+    yield "iterator", iter([pair, pair])
+    yield "PyDataset", Sequence()
+
+
+def test_images_of_another_range_are_refused_however_they_come():
+    model = compiled(course(None))
+    for _, stream in streams(255 * X):
+        with pytest.raises(ValueError, match=r"^The model draws .* scale them with X / 25"):
+            model.fit(stream, verbose=0)
+    for name, stream in streams(X):
+        history = model.fit(stream, verbose=0, steps_per_epoch=1, epochs=2 - (name == "PyDataset"))
+        expected = model.evaluate(X, verbose=0, return_dict=True)["sse"]
+        assert history.history["sse"] == pytest.approx([expected] * len(history.epoch), rel=1e-5)
+
+
+def test_what_a_dataset_brings_wrongly_is_named_with_its_cure():
+    model, labels = compiled(course(None)), np.arange(N)
+    dataset = tf.data.Dataset.from_tensor_slices
+    for given, cure in (
+        (dataset((X, labels)).batch(N), r"with labels, .* dataset.map\(lambda x, y: x\)\.$"),
+        (dataset((X, np.float32(labels))).batch(N), "^The images come with labels, but"),
+        (dataset(X), r"one by one: use dataset.batch\(128\)\.$"),
+        (dataset((X, X)), "^The Dataset brings images one by one"),
+    ):
+        with pytest.raises(ValueError, match=cure):
+            model.fit(given, verbose=0)
+    with pytest.raises(ValueError, match="Dataset: hand the Dataset to model.fit"):
+        train(model, dataset(X).batch(N), progress=False)
+
+
 def test_an_own_loss_in_add_loss_takes_images_alone():
     class Own(Autoencoder):
         def call(self, images):

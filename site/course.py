@@ -20,6 +20,7 @@ from nbformat.v4 import new_raw_cell
 from sphinx.addnodes import pending_xref
 
 from sparse_autoencoder.images import load_images
+from sparse_autoencoder.playground import controls
 from sparse_autoencoder.playground.sweep import LABELS
 from sparse_autoencoder.tables import sweep_picture
 from tools import live
@@ -54,7 +55,7 @@ EXPLORER = """
 <script type="application/json">{0}</script>
 <style>{1}</style>
 <script type="module">
-const view = (() => {{ {2} }})();
+{2}
 {3}
 </script>
 """
@@ -78,8 +79,8 @@ def explorer(source):
         files = [sweep_picture(model["setting"], kind) for model in shown.models]
         said[kind] = [base64.b64encode(file.read_bytes()).decode() for file in files]
     data = json.dumps(said, ensure_ascii=False).replace("</", "<\\/")
-    view = (live.VIEW / "explorer.js").read_text("utf-8").replace("export default", "return")
-    style = (live.VIEW / "view.css").read_text("utf-8")
+    style = (controls.HERE / "view.css").read_text("utf-8")
+    view = live.view_script(controls.EXPLORER)
     return EXPLORER.format(data, style, view, (HERE / "explorer.js").read_text("utf-8"))
 
 

@@ -124,6 +124,22 @@ HOSTS = {
 }
 
 
+# As a kernel shows what a cell ends with, run twice.
+SHOWN_AGAIN = """
+from types import SimpleNamespace
+from IPython.core.formatters import DisplayFormatter
+from sparse_autoencoder.playground import controls
+
+parent = {"metadata": {"colab": {"cell_id": "one"}}}
+kernel = SimpleNamespace(get_parent=lambda channel: parent)
+controls.get_ipython = lambda: SimpleNamespace(kernel=kernel)
+first, second = controls.Panel([]), controls.Panel([])
+for panel in (first, second):
+    DisplayFormatter().format(panel)
+print(first.comm is None, second.comm is None)
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.hosts
 @pytest.mark.parametrize("name", HOSTS)
@@ -141,6 +157,7 @@ def test_a_host_keeps_what_it_has_and_runs_every_lesson(name, wheel, tmp_path):
     after = versions()
     assert {name: after.get(name) for name in before} == before
     assert "jupyterlab" not in after
+    assert run("-c", SHOWN_AGAIN).stdout.split()[-2:] == ["True", "False"]
     for source in lessons.sources():
         run_alone(run, source.stem)
     shutil.rmtree(tmp_path / "host")

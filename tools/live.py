@@ -12,7 +12,6 @@ import base64
 import gzip
 import json
 import math
-import re
 import subprocess
 import sys
 from dataclasses import asdict
@@ -23,13 +22,12 @@ import numpy as np
 
 from sparse_autoencoder.images import load_images
 from sparse_autoencoder.measures import active_above
-from sparse_autoencoder.playground import engine, frames, session
+from sparse_autoencoder.playground import controls, engine, frames, session
 from sparse_autoencoder.studies.settings import SETTINGS
 from sparse_autoencoder.vocabulary import HYPERPARAMETERS, PRESETS, TERMS
 
 ROOT = Path(__file__).parent.parent
 PARTS = ROOT / "site" / "live"
-VIEW = ROOT / "sparse_autoencoder" / "playground"
 WORKER = "kernels.js", "settings.js", "training.js", "digit.js", "engine.js"
 CLANG = "clang --target=wasm32 -O3 -msimd128 -nostdlib -ffreestanding -Wl,--no-entry"
 CLANG += " -Wl,--import-memory -Wl,--strip-all -Wl,--stack-first"
@@ -86,10 +84,10 @@ def image_bytes(data):
     return np.uint8(np.rint(255 * np.concatenate(parts)))
 
 
-def bundle(*names):
-    """Modules of site/live as one script: without imports and exports."""
-    text = "\n".join((PARTS / name).read_text(encoding="utf-8") for name in names)
-    return re.sub(r"^export ", "", re.sub(r"^import .*\n", "", text, flags=re.M), flags=re.M)
+def view_script(names):
+    """Modules of the playground as a script that gives the view to `view`."""
+    module = controls.script(controls.HERE, *names).replace("export default", "return")
+    return f"const view = (() => {{\n{module}\n}})();"
 
 
 def compile_kernels(to=PARTS / "kernels.wasm"):
@@ -100,16 +98,15 @@ def compile_kernels(to=PARTS / "kernels.wasm"):
 def make(file, data):
     """Write the page to a file, a Path, with images of ImageData; returns the path."""
     known = config(data)
-    view = (VIEW / "view.js").read_text(encoding="utf-8").replace("export default", "return")
-    styles = [VIEW / "view.css", PARTS / "page.css"]
+    styles = [controls.HERE / "view.css", PARTS / "page.css"]
     parts = {
         "config": known,
         "json": json.dumps(known, ensure_ascii=False),
         "credit": CREDIT[data.name],
         "styles": "\n".join(path.read_text(encoding="utf-8") for path in styles),
-        "engine": bundle(*WORKER),
-        "view": f"const view = (() => {{\n{view}\n}})();",
-        "page": bundle("settings.js", "page.js"),
+        "engine": controls.script(PARTS, *WORKER),
+        "view": view_script(controls.VIEW),
+        "page": controls.script(PARTS, "settings.js", "page.js"),
         "images": in_base64(gzip.compress(image_bytes(data).tobytes(), mtime=0)),
         "wasm": in_base64((PARTS / "kernels.wasm").read_bytes()),
     }

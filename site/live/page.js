@@ -11,6 +11,11 @@ const code = URL.createObjectURL(new Blob([text("engine")], { type: "text/javasc
 const worker = new Worker(code);
 const listeners = new Set();
 const sliders = new Map(); // key → {input, output, values}
+const WORDS = {
+  busy: "Waiting: the page is still computing.",
+  silent: "No answer: the page is still computing, or it failed. Then load it again.",
+  gone: "The training ended: load the page again.",
+};
 let { model, settings, embed, wrong } = fromAddress(config, location.hash);
 let first = null; // the first frame, with which the view begins
 let written = ""; // the settings in the page's address
@@ -20,7 +25,7 @@ const say = (words) => { part("message").textContent = words; };
 
 /** What the view has in place of a widget's model. */
 const channel = {
-  get: (name) => ({ kind: "playground", first })[name],
+  get: (name) => ({ kind: "playground", first, words: WORDS })[name],
   on: (name, action) => name === "msg:custom" && listeners.add(action),
   off: (name, action) => listeners.delete(action),
   send: (content, _, buffers) => worker.postMessage({ content, buffers }),

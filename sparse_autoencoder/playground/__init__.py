@@ -3,7 +3,7 @@
 - `engine`: a copy of a model that trains while its hyperparameters change
 - `session`, `frames`: what answers the view, and what it is sent; PROTOCOL.md has the messages
 - `view.js`, `view.css`: what draws in the page, and clocks the training; `explorer.js`: what needs
-  no engine
+  no engine; `charts.js`: the charts of both
 - `panel`: the sliders around it
 - `digit`: a drawn digit, placed as MNIST's are
 - `still`: the same as a matplotlib figure, for those who read without running

@@ -1,5 +1,6 @@
 """What the three panels share: sliders, the view, and a box that closes its predecessor."""
 
+import re
 import weakref
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import traitlets
 from IPython import get_ipython
 
 from ..vocabulary import HYPERPARAMETERS, value_in_words
+
+HERE = Path(__file__).parent
+VIEW, EXPLORER = ("charts.js", "view.js"), ("charts.js", "explorer.js")
 
 WIDE = {"layout": {"width": "420px"}, "style": {"description_width": "150px"}}
 WRAP = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "4px 10px"}
@@ -47,13 +51,23 @@ class Panel(widgets.VBox):
         self.add_class("course-panel")
 
     def _repr_mimebundle_(self, **kwargs):
+        self._take_over()
+        return super()._repr_mimebundle_(**kwargs)
+
+    if hasattr(widgets.Widget, "_ipython_display_"):  # ipywidgets 7, which Colab has
+
+        def _ipython_display_(self, **kwargs):
+            self._take_over()
+            super()._ipython_display_(**kwargs)
+
+    def _take_over(self):
+        """Close what this cell showed before: else one that is run again would train twice."""
         cell = _cell_id()
         if cell is not None:
             before = _shown_by.get(cell)
             if before not in (None, self):
-                before.close()  # else a cell that is run again would train twice
+                before.close()
             _shown_by[cell] = self
-        return super()._repr_mimebundle_(**kwargs)
 
     def close(self):
         """Remove every widget from the page."""
@@ -74,14 +88,16 @@ def close_all(some):
                 part.close()
 
 
-def _read(name):
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+def script(folder, *names):
+    """JavaScript modules of a folder as one: those that others import come first."""
+    text = "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
+    return re.sub(r"^import .*\n|^export (?!default)", "", text, flags=re.M)
 
 
 class View(anywidget.AnyWidget):
     """What view.js draws in the page: PROTOCOL.md says what it is told by traits and messages."""
 
-    _esm, _css = _read("view.js"), _read("view.css")
+    _esm, _css = script(HERE, *VIEW), script(HERE, "view.css")
     kind = traitlets.Unicode().tag(sync=True)
     place0, place1, place2 = (traitlets.Int().tag(sync=True) for _ in range(3))
     first = traitlets.Dict(default_value=None, allow_none=True).tag(sync=True)
@@ -117,7 +133,7 @@ class View(anywidget.AnyWidget):
 class Onlooker(View):
     """The same, drawn by explorer.js, which needs no engine."""
 
-    _esm = _read("explorer.js")
+    _esm = script(HERE, *EXPLORER)
     done, models, features, reconstructions = (traitlets.List().tag(sync=True) for _ in range(4))
     places, labels = (traitlets.Dict().tag(sync=True) for _ in range(2))
 
@@ -159,4 +175,5 @@ def _cell_id():
     """Which cell is being run, where the front end says so."""
     kernel = getattr(get_ipython(), "kernel", None)
     parent = kernel.get_parent("shell") if kernel is not None else {}
-    return parent.get("metadata", {}).get("cellId")
+    said = parent.get("metadata", {})
+    return said.get("cellId") or said.get("colab", {}).get("cell_id")

@@ -4,44 +4,11 @@
  * PROTOCOL.md lists; their looks stand in view.css.
  */
 
+import { Chart, drawPoints, escaped } from "./charts.js";
+
 const PLACES = ["place0", "place1", "place2"]; // of the sliders, which the page links to them
 const OVERDUE = 400; // milliseconds; then the page says that it waits
 const UNTRAINED = { setting: "", words: "This pair was not trained.", note: "" };
-
-const escaped = (words) => String(words).replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);
-
-/** About four round numbers from `low` to `high`. */
-function ticks(low, high) {
-  const power = 10 ** Math.floor(Math.log10((high - low) / 2));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((s) => (high - low) / s <= 5);
-  const first = Math.ceil(low / step - 1e-9);
-  const count = Math.floor(high / step + 1e-9) - first + 1;
-  return Array.from({ length: count }, (_, i) => Number(((first + i) * step).toPrecision(12)));
-}
-
-/** All models as points (x, y), the chosen one large: SVG, in per cent of the room. */
-function scatter(points, chosen, labels) {
-  const heights = points.map(([, y]) => y);
-  let [low, high] = [Math.floor(Math.min(...heights)), Math.ceil(Math.max(...heights))];
-  if (low === high) [low, high] = [low - 1, high + 1]; // all the same: in the middle
-  const last = 1.05 * Math.max(...points.map(([x]) => x)) || 1;
-  const across = (x) => `${(11 + (85 * x) / last).toFixed(2)}%`;
-  const up = (y) => `${(84 - (74 * (y - low)) / (high - low)).toFixed(2)}%`;
-  const line = (y, kind) => `<line class="${kind}" x1="11%" x2="96%" y1="${y}" y2="${y}"/>`;
-  const text = (x, y, words, anchor = "middle", shift = 0) =>
-    `<text x="${x}" y="${y}" dx="${shift}" dy="4" text-anchor="${anchor}">${escaped(words)}</text>`;
-  const circle = ([x, y], kind, radius) =>
-    `<circle class="point ${kind}" cx="${across(x)}" cy="${up(y)}" r="${radius}"/>`;
-  return [
-    line(up(low), "axis"),
-    ...ticks(0, last).map((x) => text(across(x), "89%", x)),
-    ...ticks(low, high).map((y) => line(up(y), "grid") + text("11%", up(y), y, "end", -5)),
-    text("53%", "96%", labels.x),
-    text("1%", "4%", labels.y, "start"),
-    ...points.map((point) => circle(point, "", 3)),
-    points[chosen] ? circle(points[chosen], "chosen", 7) : "",
-  ].join("");
-}
 
 /** Show the model that the sliders choose. */
 function explore(model, el) {
@@ -50,7 +17,8 @@ function explore(model, el) {
       <div><img class="explorer-features"><img class="explorer-reconstructions"></div>
       <svg class="playground-chart" height="300" role="img"></svg>
     </div>`;
-  const [status, svg] = [el.querySelector(".explorer-status"), el.querySelector("svg")];
+  const status = el.querySelector(".explorer-status");
+  const chart = new Chart(el.querySelector("svg"), drawPoints);
   const [places, models, labels] = ["places", "models", "labels"].map((name) => model.get(name));
   const sliders = (Object.keys(places)[0] ?? "").split(",").length;
   const points = models.map(({ x, y }) => [x, y]);
@@ -59,8 +27,7 @@ function explore(model, el) {
     const { setting, words, note } = models[chosen] ?? UNTRAINED;
     status.dataset.setting = setting;
     status.innerHTML = `${escaped(words)}<br><small>${escaped(note)}</small>`;
-    svg.innerHTML = scatter(points, chosen, labels);
-    svg.setAttribute("aria-label", `${labels.y} against ${labels.x}. ${words}`);
+    chart.show({ points, chosen, labels }, `${labels.y} against ${labels.x}. ${words}`);
     if (chosen === undefined) return; // the last pictures stay
     for (const kind of ["features", "reconstructions"]) {
       const picture = el.querySelector(`.explorer-${kind}`);

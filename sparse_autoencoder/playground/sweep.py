@@ -17,7 +17,7 @@ from ..vocabulary import HYPERPARAMETERS
 from .controls import Onlooker, Panel, Slider
 
 USUAL = {"hidden_units": 196, "batch_size": 128}
-LABELS = {"x": "SSE, validation", "y": "probe %, 10 labels per class: the models of this explorer"}
+LABELS = {"x": "SSE, validation; a point for each model", "y": "probe %, 10 labels per class"}
 WITHOUT = "<code>explorer.still()</code> draws features of all models. This is one of them:"
 EIGHT_FEATURES = (0, 0, 115, 57)  # of the picture of 49: left, top, right, lower edge in pixels
 

@@ -6,16 +6,21 @@
  * an engine of its own can show it.
  */
 
+import { Chart, drawBars, drawCurves, escaped, short, thousands } from "./charts.js";
+
 const VERSION = 1;
 const BEAT = 100; // milliseconds between two looks at the clock
 const HURRY = 1000; // after a touch: short slices, and one request at a time
 const OVERDUE = { touched: 350, untouched: 1500 }; // then the page says that it waits
 const LOST = 4000; // then an answer is asked for again; later ever more rarely
 const SILENCE = 20000; // then the kernel may be gone
+const LEAST = 240; // pixels of height, in which pictures are let scroll
 const SPOKEN = 1000; // a screen reader is told at most so often
-const BUSY = "Waiting: the kernel runs another cell.";
-const SILENT = "No answer: the kernel is still busy, or it was restarted. Then run this cell again.";
-const GONE = "The kernel was restarted: run this cell again.";
+const WORDS = { // unless the model has its own
+  busy: "Waiting: the kernel runs another cell.",
+  silent: "No answer: the kernel is still busy, or it was restarted. Then run this cell again.",
+  gone: "The kernel was restarted: run this cell again.",
+};
 
 const REPLACED = ["look", "explain", "draw", "speed"];
 
@@ -31,11 +36,14 @@ function arraysOf(names, buffers) {
   }));
 }
 
-const escaped = (words) => String(words).replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);
-const thousands = (number) => number.toLocaleString("en-US");
-const short = (number) => `${Number(number.toPrecision(2))}`;
 const randomName = () => `view-${Math.random().toString(36).slice(2)}`;
 const now = () => performance.now();
+
+/** Do something at every beat, until a signal ends it. */
+function every(milliseconds, act, signal) {
+  const beat = setInterval(act, milliseconds);
+  signal.addEventListener("abort", () => clearInterval(beat));
+}
 
 // --- The clock --------------------------------------------------------------------------------
 
@@ -44,13 +52,15 @@ class Clock {
   /**
    * @param {object} model that carries the messages.
    * @param {HTMLElement} el of the view: one that is not in the page clocks nothing.
+   * @param {AbortSignal} signal that ends it.
    * @param {function} receive called when a frame came.
    * @param {function} say called when something else changed that the reader should know.
    */
-  constructor(model, el, receive, say) {
+  constructor(model, el, signal, receive, say) {
     Object.assign(this, { model, el, receive, say, number: 0, queue: [], patience: LOST });
     Object.assign(this, { frame: null, arrays: {} }); // the latest one, and its buffers by name
     this.view = randomName();
+    this.words = { ...WORDS, ...model.get("words") };
     this.sent = new Map(); // number → a request without an answer
     this.wish = null; // to train or to pause, until it is answered
     this.note = ""; // of a state that came ahead of its frame
@@ -59,27 +69,25 @@ class Clock {
     this.places = {}; // of sliders that moved since the last request
     this.touchedAt = -Infinity;
     this.silentSince = null;
-    this.listeners = { "msg:custom": this.onMessage, comm_live_update: this.onDeath };
-    for (const slider of [0, 1, 2]) this.listeners[`change:place${slider}`] = () => this.move(slider);
-    for (const [event, action] of Object.entries(this.listeners)) model.on(event, action);
-    document.addEventListener("visibilitychange", this.pump);
-    this.beat = setInterval(() => this.check(), BEAT);
+    const hear = (event, action) => {
+      model.on(event, action);
+      signal.addEventListener("abort", () => model.off(event, action));
+    };
+    hear("msg:custom", this.onMessage);
+    hear("comm_live_update", this.onDeath);
+    for (const slider of [0, 1, 2]) hear(`change:place${slider}`, () => this.move(slider));
+    signal.addEventListener("abort", this.onDeath);
+    document.addEventListener("visibilitychange", this.pump, { signal });
+    every(BEAT, () => this.check(), signal);
   }
 
-  close() {
-    this.ended = GONE;
-    clearInterval(this.beat);
-    for (const [event, action] of Object.entries(this.listeners)) this.model.off(event, action);
-    document.removeEventListener("visibilitychange", this.pump);
-  }
-
-  /** Send a request, {do: …}, as soon as there is room for it. */
-  ask(request) {
+  /** Send a request of a kind, with more, as soon as there is room for it. */
+  ask(kind, more) {
     if (this.ended) return;
-    if (request.do === "train") this.wish = request.on;
+    if (kind === "train") this.wish = more.on;
     // What waits to be sent gives way to a newer request of its kind.
-    if (REPLACED.includes(request.do)) this.queue = this.queue.filter((old) => old.do !== request.do);
-    this.queue.push(request);
+    if (REPLACED.includes(kind)) this.queue = this.queue.filter((old) => old.do !== kind);
+    this.queue.push({ do: kind, ...more });
     this.pump();
     this.say();
   }
@@ -143,7 +151,7 @@ class Clock {
     }
   }
 
-  onDeath = () => this.end(GONE);
+  onDeath = () => this.end(this.words.gone);
 
   end(words) {
     this.ended = this.waiting = words;
@@ -189,8 +197,9 @@ class Clock {
     const usual = 1.5 * (this.frame?.ms?.train ?? 0); // at the speed "fast" an answer takes longer
     const due = Math.max(touched || !this.frame ? OVERDUE.touched : OVERDUE.untouched, usual);
     const silence = this.silentSince === null ? 0 : now() - this.silentSince;
-    const busy = silence > SILENCE ? SILENT : this.note || (silence > due ? BUSY : "");
-    const words = this.ended || busy;
+    const { silent, busy } = this.words;
+    const waits = silence > SILENCE ? silent : this.note || (silence > due ? busy : "");
+    const words = this.ended || waits;
     if (words !== this.waiting) {
       this.waiting = words;
       this.say();
@@ -213,10 +222,9 @@ class Clock {
 
 // --- Tiles ------------------------------------------------------------------------------------
 
-const RED = [
-  [247, 247, 247], [253, 219, 199], [244, 165, 130], [214, 96, 77], [178, 24, 43], [103, 0, 31]];
-const BLUE = [
-  [247, 247, 247], [209, 229, 240], [146, 197, 222], [67, 147, 195], [33, 102, 172], [5, 48, 97]];
+const BLUE_TO_RED = [
+  [5, 48, 97], [33, 102, 172], [67, 147, 195], [146, 197, 222], [209, 229, 240], [247, 247, 247],
+  [253, 219, 199], [244, 165, 130], [214, 96, 77], [178, 24, 43], [103, 0, 31]];
 
 /** A table of colours for the bytes of a picture; color(byte) gives [red, green, blue]. */
 function table(color) {
@@ -226,9 +234,9 @@ function table(color) {
 
 const GRAY = table((byte) => [byte, byte, byte]);
 const DIVERGING = table((byte) => {
-  const place = Math.min(Math.abs(byte - 128) / 127, 1) * 5;
-  const below = Math.min(Math.floor(place), 4);
-  const [from, to] = (byte < 128 ? BLUE : RED).slice(below);
+  const place = Math.max(5 + (5 * (byte - 128)) / 127, 0);
+  const below = Math.min(Math.floor(place), 9);
+  const [from, to] = BLUE_TO_RED.slice(below);
   return from.map((part, i) => Math.round(part + (to[i] - part) * (place - below)));
 });
 
@@ -239,7 +247,7 @@ class Tiles {
    * @param {object} options: count, columns, shape [height, width] and colors (a table) of the
    *     tiles, and the scale at which an image of 28 pixels is shown.
    */
-  constructor(host, { count, columns, shape, colors, scale = 1 }) {
+  constructor(host, { count = 1, columns = 1, shape, colors, scale = 1 }) {
     Object.assign(this, { host, count, columns, shape, colors });
     const canvas = (this.canvas = document.createElement("canvas"));
     canvas.width = columns * (shape[1] + 1) - 1;
@@ -275,12 +283,14 @@ class Tiles {
 class Mosaic extends Tiles {
   /**
    * @param {HTMLElement} host where they are put.
-   * @param {object} options as for Tiles, and besides what is done: choose(number), point(number
-   *     or null), and toggle(number), if anything; and what is said: describe(number).
+   * @param {object} options as for Tiles, and besides what is done: choose(number), and point(number
+   *     or null) and toggle(number), if anything; and what is said: describe(number).
    */
   constructor(host, options) {
     super(host, options);
-    Object.assign(this, options, { chosen: null, active: null });
+    this.marks = { chosen: null, active: null };
+    this.point = (active) => this.mark({ active });
+    Object.assign(this, options);
     this.numbers = Array.from({ length: this.count }, (_, tile) => tile);
     const id = randomName();
     const grid = document.createElement("div");
@@ -325,13 +335,14 @@ class Mosaic extends Tiles {
 
   /** The tile that a key acts on. */
   get here() {
-    const places = [this.active, this.chosen].map((number) => this.numbers.indexOf(number));
+    const { active, chosen } = this.marks;
+    const places = [active, chosen].map((number) => this.numbers.indexOf(number));
     return places.find((place) => place >= 0) ?? 0;
   }
 
   /** Mark numbers: one or none is chosen, and active; others are functions, such as dead(number). */
-  mark({ chosen, active, ...others }) {
-    Object.assign(this, { chosen, active });
+  mark(more) {
+    const { chosen, active, ...others } = Object.assign(this.marks, more);
     const marks = { chosen: (number) => number === chosen, active: (n) => n === active, ...others };
     this.host.removeAttribute("aria-activedescendant");
     this.cells.forEach((cell, tile) => {
@@ -345,160 +356,12 @@ class Mosaic extends Tiles {
   }
 }
 
-// --- Charts -----------------------------------------------------------------------------------
-
-const LINE = 13; // height of a line of text
-const LEFT = 42; // of the axes, in pixels
-const measuring = document.createElement("canvas").getContext("2d");
-measuring.font = "11px sans-serif";
-
-/** Round numbers from 0 to `last`, at most so many and one. */
-function ticks(last, most = 5) {
-  const power = 10 ** Math.floor(Math.log10(last / 2));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((s) => last / s <= most);
-  return Array.from({ length: Math.floor(last / step + 1e-9) + 1 }, (_, i) => i * step);
-}
-
-/** An SVG picture, as wide as the room that it has. */
-class Chart {
-  /** draw(right end, height, data) gives what stands in the svg; the margin is at the right. */
-  constructor(svg, draw, margin = 12) {
-    Object.assign(this, { svg });
-    this.draw = () => {
-      this.right = svg.clientWidth - margin;
-      if (this.right > LEFT && this.data) svg.innerHTML = draw(this.right, svg.clientHeight, this.data);
-    };
-    new ResizeObserver(this.draw).observe(svg);
-  }
-
-  /** Draw such data, and describe them to those who cannot see it. */
-  show(data, words) {
-    this.data = data;
-    this.svg.setAttribute("aria-label", words);
-    this.draw();
-  }
-
-  /** Which of `count` parts of the x axis the pointer is at, or null. */
-  at(event, count) {
-    const share = (event.clientX - this.svg.getBoundingClientRect().left - LEFT) / (this.right - LEFT);
-    return share >= 0 && share < 1 ? Math.floor(share * count) : null;
-  }
-}
-
-/** Axes from 0 to `last` and from `low` to `high`, upon which a chart is drawn part by part. */
-class Axes {
-  constructor(right, height, top, last, low, high, label) {
-    Object.assign(this, { right, top, bottom: height - (label ? 32 : 18), parts: [] });
-    this.x = (value) => LEFT + ((right - LEFT) * value) / last;
-    this.y = (value) => this.bottom - ((this.bottom - top) * (value - low)) / (high - low);
-    this.line(LEFT, this.bottom, right, this.bottom, "axis");
-    const room = Math.max(2, (right - LEFT) / 45); // for so many numbers
-    for (const x of ticks(last, room)) this.text(this.x(x), this.bottom + LINE, thousands(x), "middle");
-    this.text((LEFT + right) / 2, this.bottom + 2 * LINE + 2, label ?? "", "middle");
-  }
-
-  line(x1, y1, x2, y2, kind, title = "") {
-    const ends = `x1="${x1.toFixed(1)}" y1="${y1.toFixed(1)}" x2="${x2.toFixed(1)}" y2="${y2.toFixed(1)}"`;
-    this.parts.push(`<line class="${kind}" ${ends}><title>${escaped(title)}</title></line>`);
-  }
-
-  text(x, y, words, anchor = "start", kind = "") {
-    const place = `x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}"`;
-    this.parts.push(`<text class="${kind}" ${place}>${escaped(words)}</text>`);
-  }
-}
-
-/** Each term of the loss over the steps, on a log axis. */
-function drawCurves(right, height, { steps, curves, terms, marks }) {
-  const last = Math.max(steps.at(-1) ?? 0, 1);
-  const changes = placeMarks(marks, (step) => LEFT + ((right - LEFT) * step) / last, right);
-  const top = 8 + LINE * (1 + Math.max(-1, ...changes.map(({ row }) => row)));
-  const logs = Object.values(curves).flatMap((c) => [...c].filter((v) => v > 0).map(Math.log10));
-  const high = Math.ceil(Math.max(...logs, -9) + 1e-9);
-  // Beyond five decades a term counts for nothing.
-  const low = Math.max(Math.min(Math.floor(Math.min(...logs, high)), high - 1), high - 5);
-  const axes = new Axes(right, height, top, last, low, high, "step");
-  for (let power = low; power <= high; power++) {
-    axes.line(LEFT, axes.y(power), right, axes.y(power), "grid");
-    axes.text(LEFT - 4, axes.y(power) + 4, short(10 ** power), "end");
-  }
-  const names = [];
-  for (const [key, values] of Object.entries(curves)) {
-    const { label, color, dashes } = terms[key];
-    const ink = color === "#000000" ? "currentColor" : color; // black is lost on a dark page
-    const heights = [...values].map((v) => (v > 0 ? axes.y(Math.max(Math.log10(v), low)) : null));
-    const path = heights.map((y, i) => { // in pieces, where the term is on; a lone point is a dot
-      const point = `${axes.x(steps[i]).toFixed(1)} ${y?.toFixed(1)}`;
-      return y === null ? "" : heights[i - 1] == null ? `M${point}h0` : `L${point}`;
-    });
-    const look = `stroke="${ink}" stroke-dasharray="${dashes.join(" ")}"`;
-    axes.parts.push(`<path class="curve" d="${path.join("")}" ${look}/>`);
-    const end = heights.at(-1);
-    names.push({ y: end ?? axes.bottom, words: end === null ? `${label} off` : label });
-  }
-  for (const { y, words } of apart(names, axes.bottom)) axes.text(right + 4, y + 4, words);
-  for (const { x, from, row, words } of changes) {
-    axes.line(x, top - 4, x, axes.bottom, "mark", words);
-    if (row >= 0) axes.text(from, (row + 1) * LINE - 2, words, "start", "mark-text");
-  }
-  return axes.parts.join("");
-}
-
-/** Marks of changed settings, their texts in three rows; where these are full a pointer is told. */
-function placeMarks(marks, place, right) {
-  const rows = [[], [], []]; // the texts in each
-  return [...marks].reverse().map(([step, words]) => {
-    const x = place(step);
-    const width = measuring.measureText(words).width + 8;
-    const from = Math.max(Math.min(x - width / 2, right - width), LEFT);
-    const row = rows.findIndex((texts) =>
-      texts.every((other) => from >= other.to || from + width <= other.from));
-    if (row >= 0) rows[row].push({ from, to: from + width });
-    return { x, from, row, words };
-  });
-}
-
-/** Move labels downwards until none overlaps; those that left the picture push upwards again. */
-function apart(labels, bottom) {
-  labels.sort((a, b) => a.y - b.y);
-  let limit = -Infinity;
-  for (const label of labels) limit = label.y = Math.max(label.y, limit + LINE);
-  limit = bottom + LINE;
-  for (const label of [...labels].reverse()) limit = label.y = Math.min(label.y, limit - LINE);
-  return labels;
-}
-
-/** Bars of counts over the range from 0 to `upper`; one may be chosen, and a target marked. */
-function drawBars(right, height, { counts, upper, label, target, chosen, log }) {
-  const most = Math.max(...counts);
-  const size = log ? Math.log1p : Number;
-  const axes = new Axes(right, height, 16, upper, 0, size(most) || 1, label);
-  const width = (right - LEFT) / counts.length;
-  counts.forEach((count, i) => {
-    if (count <= 0) return;
-    const [x, y] = [LEFT + i * width, axes.y(size(count))];
-    axes.parts.push(
-      `<rect class="bar ${i === chosen ? "chosen" : ""}" x="${x.toFixed(1)}" y="${y.toFixed(1)}" ` +
-      `width="${width.toFixed(1)}" height="${(axes.bottom - y).toFixed(1)}"/>`);
-    if (i === chosen) axes.line(x + width / 2, axes.top - 6, x + width / 2, y, "mark");
-  });
-  axes.text(LEFT - 4, axes.top + 8, Number.isInteger(most) ? thousands(most) : short(most), "end");
-  axes.text(LEFT - 4, axes.bottom, "0", "end");
-  if (target != null) {
-    const x = axes.x(target);
-    axes.line(x, axes.top - 4, x, axes.bottom, "target");
-    const [from, anchor] = target > upper / 2 ? [x - 4, "end"] : [x + 4, "start"];
-    axes.text(from, axes.top - 4, `target ρ ${target}`, anchor);
-  }
-  return axes.parts.join("");
-}
-
 // --- The playground ---------------------------------------------------------------------------
 
 const BINS = 50; // of the histogram
 const icon = (path) => `<svg viewBox="0 0 10 10" aria-hidden="true"><path d="${path}"/></svg>`;
-const TRAIN = `${icon("M1 0L10 5L1 10Z")} Train`;
-const PAUSE = `${icon("M1 0H4V10H1ZM6 0H9V10H6Z")} Pause`;
+const TRAIN = `<span>${icon("M1 0L10 5L1 10Z")} Train</span>
+  <span>${icon("M1 0H4V10H1ZM6 0H9V10H6Z")} Pause</span>`;
 const UNCHOSEN = "Click a feature, or give its number, to look closer.";
 
 const box = (name, words = "") =>
@@ -518,13 +381,13 @@ const SLIDER = `role="slider" tabindex="0" aria-valuemin="0" aria-valuemax="${BI
 /** All that the playground shows, still empty; `id` tells the tabs of two views apart. */
 const page = (id, { tiles, units, images, speeds, presets }) => `
 <div class="playground-toolbar" role="toolbar" aria-label="Training">
-  ${button("train", "", "Train or pause")}${button("step", "Step", "Take one training step")}
+  ${button("train", TRAIN, "Train or pause")}${button("step", "Step", "Take one training step")}
   ${button("reset", "Reset", "Start again from the first weights")}${whole("seed", "Seed", 999)}
   ${choice("speed", "Speed", speeds)}${choice("preset", "Preset", ["choose", ...presets])}
   ${button("snapshot", "", "Keep this state for comparison")}
 </div>
 <div class="playground-pictures">
-  <div>
+  <div class="playground-mosaics"><div>
     <div class="playground-head"><b>${tiles} features</b>
       <label><input type="checkbox" class="playground-common-scale">one scale for all</label>
       ${button("all-on", "Switch all on")}</div>
@@ -533,7 +396,7 @@ const page = (id, { tiles, units, images, speeds, presets }) => `
   <div class="playground-before">
     <div class="playground-head"><b>Snapshot</b></div>
     ${box("old-features", "features of the snapshot")}${box("old-words")}
-  </div>
+  </div></div>
   <div class="playground-side">
     <div class="playground-strip">
       <span>originals</span>${box("originals", "originals; Enter hands one to the pad")}
@@ -570,14 +433,16 @@ const page = (id, { tiles, units, images, speeds, presets }) => `
 /** A playground in a page: what a hand does goes to the clock, what comes from there is drawn. */
 class Playground {
   constructor(model, el) {
-    Object.assign(this, { el, chosen: null, active: null, bar: null, words: "", cleanups: [] });
+    Object.assign(this, { el, chosen: null, active: null, bar: null, words: "" });
     el.innerHTML = `<div class="playground-status"></div>
       <div class="playground-heard" role="status"></div>`;
-    this.clock = new Clock(model, el, () => this.receive(), () => this.say());
-    this.watch();
+    this.ending = new AbortController();
+    const { signal } = this.ending;
+    this.clock = new Clock(model, el, signal, () => this.receive(), () => this.say());
+    this.watch(signal);
     const first = model.get("first");
     if (first) this.clock.take(first.content, first.buffers);
-    this.clock.ask({ do: "hello" });
+    this.clock.ask("hello");
   }
 
   /** The element of this class. */
@@ -585,37 +450,34 @@ class Playground {
     return this.el.querySelector(`.playground-${name}`);
   }
 
+  /** The input of this class. */
+  field = (name) => this.part(name).lastElementChild;
+
   /** The view, with the sliders that stand beside it. */
   panel = () => this.el.closest(".course-panel") ?? this.el;
 
   /** Watch for touches of the panel, and for the room that there is. */
-  watch() {
-    const listen = (target, kind, action) => {
-      target.addEventListener(kind, action, true);
-      this.cleanups.push(() => target.removeEventListener(kind, action, true));
-    };
+  watch(signal) {
+    const listen = (kind, act) => window.addEventListener(kind, act, { capture: true, signal });
     const touch = ({ target }) => {
       if (!this.panel().contains(target)) return;
       target.dataset.lmSuppressShortcuts = true; // of Notebook 7, which takes arrows, and cuts by x
       this.clock.touch(!this.el.contains(target));
     };
-    for (const kind of ["pointerdown", "keydown", "input"]) listen(window, kind, touch);
-    listen(window, "pointermove", (event) => event.buttons && touch(event));
-    listen(window, "resize", () => this.fit());
-    const resized = new ResizeObserver(() => this.fit());
-    resized.observe(this.part("status"));
-    const beat = setInterval(() => this.speak(), SPOKEN);
-    this.cleanups.push(() => resized.disconnect(), () => clearInterval(beat));
+    for (const kind of ["pointerdown", "keydown", "input"]) listen(kind, touch);
+    listen("pointermove", (event) => event.buttons && touch(event));
+    listen("resize", () => this.fit());
+    new ResizeObserver(() => signal.aborted || this.fit()).observe(this.part("status"));
+    every(BEAT, () => this.speak(), signal);
   }
 
   close() {
-    this.clock.close();
+    this.ending.abort();
     cancelAnimationFrame(this.drawing);
-    for (const cleanup of this.cleanups) cleanup();
     this.el.replaceChildren();
   }
 
-  /** The pictures scroll in the room that the controls leave, so that these stay in sight. */
+  /** The pictures scroll in the room that the controls leave, if any, so that these stay in sight. */
   fit() {
     if (!this.setup) return;
     let room = document.documentElement.clientHeight;
@@ -628,7 +490,8 @@ class Playground {
     room = Math.min(room, outermost?.clientHeight ?? room);
     const pictures = this.part("pictures");
     const controls = pictures.getBoundingClientRect().top - this.panel().getBoundingClientRect().top;
-    pictures.style.maxHeight = `${Math.max(room - controls - 12, 240)}px`;
+    const left = room - controls - 12;
+    pictures.style.maxHeight = left < LEAST ? "none" : `${left}px`;
   }
 
   build(setup) {
@@ -643,24 +506,27 @@ class Playground {
       counts: new Chart(this.part("unit-counts"), drawBars),
       code: new Chart(this.part("drawn-code"), drawBars),
     };
-    const ask = (kind, more) => this.clock.ask({ do: kind, ...more });
-    const typed = (input, act) => input.reportValidity() && act(Number(input.value));
+    const ask = (kind, more) => this.clock.ask(kind, more);
+    const typed = (name, act) => {
+      const input = this.field(name);
+      if (input.reportValidity()) act(Number(input.value));
+    };
     const hands = {
       "click train": () => ask("train", { on: !this.clock.trains }),
       "click step": () => ask("step"),
       "click reset": () => ask("reset"),
-      "change seed": ({ target }) => typed(target, (seed) => ask("reset", { seed })),
+      "change seed": () => typed("seed", (seed) => ask("reset", { seed })),
       "change speed": ({ target }) => ask("speed", { speed: target.value }),
       "change preset": ({ target }) => {
         ask("preset", { preset: target.value });
         target.value = "choose";
       },
       "click snapshot": () => ask("snapshot", { on: !this.clock.frame.snapshot }),
-      "change common-scale": () => this.paintFeatures(),
+      "change common-scale": () => this.paint(),
       "click all-on": () => ask("switch", { all: true }),
-      "change unit": ({ target }) => typed(target, (unit) => this.choose(unit)),
+      "change unit": () => typed("unit", (unit) => this.choose(unit)),
       "click switch": () => this.toggle(this.chosen),
-      "click take": () => typed(this.part("image").lastElementChild, (image) => this.take(image)),
+      "click take": () => typed("image", (image) => this.take(image)),
       "click clear": () => this.wipe({ clear: true }),
       "pointerdown pad": (event) => this.putPen(event),
       "pointermove pad": (event) => event.buttons && this.movePen(event),
@@ -676,31 +542,32 @@ class Playground {
   }
 
   buildTiles({ tiles: count, columns, image_shape: shape, images }) {
-    const put = (name, kind, how) => new kind(this.part(name), { shape, columns: 1, count: 1, ...how });
-    const row = (name, words, choose) => {
-      const point = (active) => mosaic.mark({ chosen: mosaic.chosen, active });
-      const describe = (image) => `${words} ${image}`;
-      const how = { count: images, columns: images, colors: GRAY, describe, choose, point };
-      const mosaic = put(name, Mosaic, how);
-      return mosaic;
+    const units = {
+      describe: (unit) => this.describe(unit),
+      choose: (unit) => this.choose(unit),
+      toggle: (unit) => this.toggle(unit),
+      point: (unit) => this.point(unit),
     };
+    const put = (kind, name, colors, how) => new kind(this.part(name), { shape, colors, ...how });
+    const row = (name, words, choose) => put(Mosaic, name, GRAY, {
+      count: images, columns: images, choose, describe: (image) => `${words} ${image}` });
     const explain = (image) => {
       this.open("reconstruction");
-      this.clock.ask({ do: "explain", image });
+      this.clock.ask("explain", { image });
     };
-    const hands = ["describe", "choose", "toggle", "point"].map((name) => [name, this[name].bind(this)]);
-    this.units = { shape, colors: DIVERGING, ...Object.fromEntries(hands) };
-    const features = { ...this.units, count, columns: Math.min(columns, count) };
+    const features = { count, columns: Math.min(columns, count), ...units };
+    this.putParts = (numbers) => put(Mosaic, "parts", DIVERGING, {
+      count: numbers.length, columns: numbers.length, scale: 2, ...units });
     this.tiles = {
-      features: put("features", Mosaic, features),
-      old_features: put("old-features", Mosaic, features),
+      features: put(Mosaic, "features", DIVERGING, features),
+      old_features: put(Mosaic, "old-features", DIVERGING, features),
       originals: row("originals", "original", (image) => this.take(image)),
       reconstructions: row("reconstructions", "reconstruction", explain),
       old_reconstructions: row("old-reconstructions", "reconstruction before", explain),
-      unit_feature: put("unit-feature", Tiles, { colors: DIVERGING, scale: 3 }),
-      unit_images: put("unit-images", Tiles, { colors: GRAY, count: 9, columns: 3 }),
-      drawn: put("drawn", Tiles, { colors: GRAY, scale: 3 }),
-      drawn_reconstruction: put("drawn-reconstruction", Tiles, { colors: GRAY, scale: 3 }),
+      unit_feature: put(Tiles, "unit-feature", DIVERGING, { scale: 3 }),
+      unit_images: put(Tiles, "unit-images", GRAY, { count: 9, columns: 3 }),
+      drawn: put(Tiles, "drawn", GRAY, { scale: 3 }),
+      drawn_reconstruction: put(Tiles, "drawn-reconstruction", GRAY, { scale: 3 }),
     };
     [this.part("pad").height, this.part("pad").width] = shape;
     this.wipe();
@@ -718,13 +585,13 @@ class Playground {
     if (unit === null) return;
     this.chosen = unit;
     this.open("unit");
-    this.clock.ask({ do: "look", unit });
+    this.clock.ask("look", { unit });
     this.mark();
   }
 
   /** Switch a unit off, or on again. */
   toggle(unit) {
-    this.clock.ask({ do: "switch", unit, on: this.clock.frame.off.includes(unit) });
+    this.clock.ask("switch", { unit, on: this.clock.frame.off.includes(unit) });
   }
 
   /** Point at a unit, or at none. */
@@ -762,7 +629,7 @@ class Playground {
     const pen = pad.getContext("2d", { willReadFrequently: true });
     pen.fillRect(0, 0, pad.width, pad.height);
     Object.assign(pen, { strokeStyle: "#fff", lineCap: "round", lineWidth: 0.08 * pad.height });
-    if (instead) this.clock.ask({ do: "draw", ...instead });
+    if (instead) this.clock.ask("draw", instead);
   }
 
   putPen(event) {
@@ -782,7 +649,7 @@ class Playground {
     pen.stroke();
     this.pen = at;
     const { data } = pen.getImageData(0, 0, pad.width, pad.height);
-    this.clock.ask({ do: "draw", buffers: [data.filter((_, i) => i % 4 === 0)] });
+    this.clock.ask("draw", { buffers: [data.filter((_, i) => i % 4 === 0)] });
   }
 
   // What is shown
@@ -801,15 +668,9 @@ class Playground {
   draw() {
     const { frame, arrays } = this.clock;
     if (!this.clock.asks("look")) this.chosen = frame.unit?.number ?? null;
-    const shown = ["originals", "reconstructions"];
-    if (frame.snapshot) shown.push("old_reconstructions");
-    if (frame.unit) shown.push("unit_feature", "unit_images");
-    if (frame.buffers.includes("drawn")) shown.push("drawn", "drawn_reconstruction");
-    for (const name of shown) if (arrays[name]) this.tiles[name].paint(arrays[name]);
     this.part("pictures").dataset.before = !!frame.snapshot;
     this.part("old-words").textContent = frame.snapshot?.words ?? "";
     this.part("all-on").hidden = !frame.off.length;
-    if (arrays.features) this.paintFeatures();
     if (arrays.values) {
       this.drawCurves();
       this.drawHistogram();
@@ -817,32 +678,33 @@ class Playground {
     this.drawUnit();
     this.drawExplained();
     this.drawCode();
+    this.paint();
     this.mark();
   }
 
-  /** Features, of now and of the snapshot, each by its own maximum or all by the largest. */
-  paintFeatures() {
+  /** Paint all tiles: features each by its own maximum, or by the largest, before and now. */
+  paint() {
     const { frame, arrays } = this.clock;
-    const old = frame.snapshot ? arrays.old_scales : [];
-    const most = Math.max(...arrays.scales, ...old, 1e-12);
-    const factors = (scales) => this.part("common-scale").checked && scales.map((one) => one / most);
-    this.tiles.features.paint(arrays.features, factors(arrays.scales));
-    if (frame.snapshot) this.tiles.old_features.paint(arrays.old_features, factors(old));
+    const { scales = [], old_scales = [] } = arrays;
+    const most = Math.max(...scales, ...(frame.snapshot ? old_scales : []), 1e-12);
+    const factors = (maxima) => this.part("common-scale").checked && maxima.map((one) => one / most);
+    const own = { features: factors(scales), old_features: factors(old_scales) };
+    for (const [name, tiles] of Object.entries(this.tiles)) {
+      if (arrays[name]) tiles.paint(arrays[name], own[name]);
+    }
   }
 
   /** Mark the units that are chosen, pointed at, dead, off, or counted by the chosen bar. */
   mark() {
     const { frame, arrays } = this.clock;
     const { chosen, active, bar, tiles } = this;
-    const barHolds = (unit) => bar !== null && this.bin(arrays.values[unit]) === bar;
-    const counted = frame.histogram.of === "units" ? barHolds : () => false;
+    const counts = frame.histogram.of === "units" && bar !== null;
+    const counted = (unit) => counts && this.bin(arrays.values[unit]) === bar;
     const common = { chosen, active, counted, off: (unit) => frame.off.includes(unit) };
     tiles.features.mark({ ...common, dead: (unit) => arrays.dead?.[unit] });
-    if (frame.snapshot) tiles.old_features.mark({ ...common, dead: (unit) => arrays.old_dead[unit] });
-    const { reconstructions, parts } = tiles;
-    const image = frame.explained?.image ?? null;
-    reconstructions.mark({ chosen: image, active: reconstructions.active });
-    parts?.mark({ chosen, active, off: common.off });
+    tiles.old_features.mark({ ...common, dead: (unit) => arrays.old_dead?.[unit] });
+    tiles.explain_features?.mark({ chosen, active, off: common.off });
+    tiles.reconstructions.mark({ chosen: frame.explained?.image ?? null });
     const hint = "× dead unit. Click one to look closer; x switches it off.";
     this.part("readout").textContent = active === null ? hint : this.describe(active);
   }
@@ -914,16 +776,14 @@ class Playground {
     const parts = this.part("parts");
     parts.hidden = !units.length;
     if (parts.hidden) return;
-    if (this.tiles.parts?.count !== units.length) {
+    if (this.tiles.explain_features?.count !== units.length) {
       parts.replaceWith(parts.cloneNode()); // without what listened to it
-      const how = { count: units.length, columns: units.length, scale: 2, ...this.units };
-      this.tiles.parts = new Mosaic(this.part("parts"), how);
+      this.tiles.explain_features = this.putParts(units);
     }
-    this.tiles.parts.numbers = units;
+    this.tiles.explain_features.numbers = units;
     units.forEach((unit, i) => {
-      this.tiles.parts.cells[i].dataset.caption = `${unit}: ${activations[i].toFixed(2)}`;
+      this.tiles.explain_features.cells[i].dataset.caption = `${unit}: ${activations[i].toFixed(2)}`;
     });
-    this.tiles.parts.paint(arrays.explain_features);
   }
 
   drawCode() {
@@ -937,7 +797,7 @@ class Playground {
 
   /** Show a number, unless somebody is typing one. */
   put(name, value) {
-    const input = this.part(name).lastElementChild;
+    const input = this.field(name);
     if (document.activeElement !== input) input.value = value;
   }
 
@@ -967,23 +827,21 @@ class Playground {
   enable() {
     const { frame, ended, trains } = this.clock;
     for (const part of this.el.querySelectorAll("button, label > :not([type=radio])")) part.disabled = !!ended;
-    const train = this.part("train");
-    const does = trains ? "pause" : "train";
-    if (train.dataset.does !== does) train.innerHTML = trains ? PAUSE : TRAIN;
-    train.dataset.does = does;
     const broken = frame.state === "broken";
     this.part("step").disabled ||= broken;
-    train.disabled ||= broken && !trains;
+    this.part("train").disabled ||= broken && !trains;
+    this.part("train").dataset.does = trains ? "pause" : "train";
     this.part("snapshot").textContent = frame.snapshot ? "Forget snapshot" : "Snapshot";
     this.part("snapshot").setAttribute("aria-pressed", !!frame.snapshot);
     this.put("seed", frame.seed);
-    if (!this.clock.asks("speed")) this.part("speed").lastElementChild.value = frame.speed;
+    if (!this.clock.asks("speed")) this.field("speed").value = frame.speed;
   }
 
   /** Tell a screen reader how it stands, politely and now and then. */
   speak() {
-    const heard = this.part("heard");
-    if (heard.textContent !== this.words) heard.textContent = this.words;
+    if (this.spoken === this.words || now() - this.spokenAt < SPOKEN) return;
+    Object.assign(this, { spoken: this.words, spokenAt: now() });
+    this.part("heard").textContent = this.words;
   }
 }
 

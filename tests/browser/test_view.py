@@ -3,17 +3,16 @@
 import functools
 import http.server
 import io
-import json
 import re
-import shutil
-import socket
-import subprocess
 import threading
-import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from sparse_autoencoder.playground.sweep import LABELS
+from tests.browser import firefox
+from tests.browser.firefox import needs_firefox
 
 ROOT = Path(__file__).parents[2]
 PLAYGROUND = ROOT / "sparse_autoencoder" / "playground"
@@ -220,9 +219,9 @@ def test_after_a_touch_there_is_one_and_it_hurries(stub):
     stub.evaluate("engine.most = 0")
     slide(stub, 3)
     wait_until_sent(stub, "tick", len(sent(stub, "tick")) + 8)
-    (touched,) = [request["at"] for request in sent(stub, "tick") if request.get("touched")]
-    soon = [request for request in sent(stub) if 0 <= request["at"] - touched < 600]
-    assert len(soon) > 2 and all(request.get("hurry") for request in soon)
+    ticks = sent(stub, "tick")
+    (touched,) = [i for i, request in enumerate(ticks) if request.get("touched")]
+    assert all(request.get("hurry") for request in ticks[touched : touched + 3])
 
 
 def test_paused_it_asks_nothing_but_after_a_touch_of_the_sliders(stub):
@@ -374,6 +373,15 @@ def test_after_a_long_silence_it_says_that_the_kernel_may_be_gone(open_stub):
     stub.clock.run_for(25_000)
     assert "No answer: the kernel is still busy, or it was restarted." in status(stub).inner_text()
     assert 2 < len(sent(stub)) < 9, "a busy kernel is not buried in requests"
+
+
+def test_a_page_without_a_kernel_says_it_in_its_own_words(open_stub):
+    stub = open_stub(options="{ delay: null }")
+    words = {"busy": "Waiting: the page is still computing.", "gone": "Load the page again."}
+    stub.evaluate("words => { engine.traits.words = words; end(); show(engine); }", words)
+    stub.wait_for_function(f"document.body.innerText.includes('{words['busy']}')")
+    stub.evaluate("engine.emit('comm_live_update')")
+    stub.wait_for_function(f"document.body.innerText.includes('{words['gone']}')")
 
 
 def test_another_version_is_refused_in_a_sentence(stub):
@@ -580,6 +588,36 @@ def test_the_controls_stay_in_sight_and_nothing_is_wider_than_the_page(open_stub
     assert stub.locator(".playground-train").bounding_box()["y"] >= 0
 
 
+@pytest.mark.parametrize(("width", "height"), [(360, 740), (740, 360)])
+def test_on_a_phone_the_page_scrolls_and_nothing_in_it(open_stub, width, height):
+    stub = ready(open_stub(width, height))
+    assert stub.locator(".playground-pictures").evaluate(
+        "part => part.scrollHeight <= part.clientHeight + 1 && innerHeight < part.clientHeight"
+    )
+
+
+def test_where_two_mosaics_have_no_room_the_rest_stays_beside(open_stub):
+    stub = ready(open_stub(820, 700))
+    stub.click(".playground-snapshot")
+    stub.wait_for_selector(".playground-old-features canvas")
+    now, before, side = (
+        stub.locator(f".playground-{name}").first.bounding_box()
+        for name in ("features", "old-features", "side")
+    )
+    assert before["x"] == now["x"] and before["y"] > now["y"] + now["height"]
+    assert side["x"] > now["x"] + now["width"] and side["y"] < now["y"]
+
+
+def test_the_words_of_the_explorer_fit_a_phone(open_stub):
+    stub = ready(open_stub(360, 700))
+    stub.evaluate("labels => explore(labels)", LABELS)
+    texts = stub.locator(".explorer-row text")
+    assert texts.count() > 5
+    for i in range(texts.count()):
+        box = texts.nth(i).bounding_box()
+        assert 0 <= box["x"] and box["x"] + box["width"] <= 360, texts.nth(i).text_content()
+
+
 def test_on_a_usual_screen_everything_is_in_sight(open_stub):
     stub = ready(open_stub(935, 600))
     tile(stub, 17).click()
@@ -651,92 +689,27 @@ def test_each_request_of_the_view_is_in_the_protocol(stub):
         assert request["view"] and request["do"] in known
 
 
-def test_the_view_is_read_in_one_sitting():
-    lines = VIEW.splitlines()
-    assert len(lines) <= 1000
-    starts = [i for i, line in enumerate(lines) if re.match(r"(  )?\S.*[{`(]$", line)]
+@pytest.mark.parametrize(("name", "most"), [("view", 900), ("charts", 200), ("explorer", 100)])
+def test_it_is_read_in_one_sitting(name, most):
+    lines = (PLAYGROUND / f"{name}.js").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= most
+    starts = [i for i, line in enumerate(lines) if re.match(r"(export |  )?\S.*[{`(]$", line)]
     for start in starts:
         indent = re.match(" *", lines[start])[0]
         ends = (i for i in range(start, len(lines)) if re.match(rf"{indent}\S*[}}`]", lines[i]))
-        if not lines[start].startswith("class "):
+        if "class " not in lines[start]:
             assert next(ends, start) - start <= 60, lines[start]
 
 
 # Another browser
 
 
-FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
-
-
-class Firefox:
-    """Firefox by its own protocol, Marionette, which needs no driver."""
-
-    def __init__(self, folder):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        Path(folder, "user.js").write_text(f'user_pref("marionette.port", {port});')
-        command = [FIREFOX, "--headless", "--marionette", "--no-remote", "--profile", str(folder)]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        end = time.monotonic() + 60
-        while True:
-            try:
-                self.socket = socket.create_connection(("127.0.0.1", port), 60)
-                break
-            except OSError:
-                assert time.monotonic() < end, "Firefox did not start"
-                time.sleep(0.2)
-        self._read()
-        self.ask("WebDriver:NewSession")
-
-    def _read(self):
-        size = b""
-        while not size.endswith(b":"):
-            size += self.socket.recv(1)
-        data = b""
-        while len(data) < int(size[:-1]):
-            data += self.socket.recv(int(size[:-1]) - len(data))
-        return json.loads(data)
-
-    def ask(self, command, **values):
-        message = json.dumps([0, 1, command, values]).encode()
-        self.socket.sendall(b"%d:%s" % (len(message), message))
-        _, _, error, result = self._read()
-        assert not error, error
-        return result
-
-    def run(self, script):
-        """What an asynchronous script gives."""
-        script = f"const [done] = arguments; (async () => {{ {script} }})().then(done, done)"
-        return self.ask("WebDriver:ExecuteAsyncScript", script=script, args=[])["value"]
-
-    def close(self):
-        self.socket.close()
-        self.process.terminate()
-        self.process.wait(20)
-
-
-@pytest.mark.skipif(FIREFOX is None, reason="Firefox is not installed")
+@needs_firefox
 def test_it_trains_draws_and_points_in_firefox_too(address, tmp_path):
-    firefox = Firefox(tmp_path)
-    try:
-        firefox.ask("WebDriver:Navigate", url=address)
-        assert firefox.run(FIREFOX_SCRIPT) == "as it should"
-    finally:
-        firefox.close()
+    assert firefox.run(FIREFOX_SCRIPT, address, tmp_path) == "as it should"
 
 
 FIREFOX_SCRIPT = """
-const part = (name) => document.querySelector(`.playground-${name}`);
-const until = async (holds, what) => {
-  for (let i = 0; i < 200; i++) {
-    if (holds()) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw `it did not come to ${what}: ${document.body.innerText.slice(0, 300)}`;
-};
 await until(() => part("features")?.querySelector("canvas"), "features");
 await until(() => part("curves").innerHTML, "curves");
 const red = part("features").querySelector("canvas").getContext("2d").getImageData(32, 3, 1, 1);

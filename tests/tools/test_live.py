@@ -15,6 +15,7 @@ import pytest
 
 from sparse_autoencoder import KLSparsity, L1Sparsity, build_autoencoder, tf
 from sparse_autoencoder.images import ImageData
+from sparse_autoencoder.playground import controls
 from sparse_autoencoder.playground.digit import centred
 from sparse_autoencoder.playground.engine import LiveTraining, rounded
 from sparse_autoencoder.playground.frames import Frames
@@ -77,7 +78,7 @@ ASK = """(given) => {
 
 def script(function):
     """A JavaScript function of what is given, with the engine around it."""
-    engine = live.bundle(*live.WORKER)
+    engine = controls.script(live.PARTS, *live.WORKER)
     # In a worker it would listen to the page; here it shall not.
     return f"((WorkerGlobalScope) => {{\n{engine}\n{COMMON}\nreturn {function};\n}})()"
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from sparse_autoencoder.images import ImageData
-from tests.browser.test_view import FIREFOX, Firefox
+from tests.browser import firefox
+from tests.browser.firefox import needs_firefox
 from tests.conftest import needs_mnist
 from tests.tools.test_live import (
     MATRICES,
@@ -255,33 +256,20 @@ def test_it_fits_a_phone_by_day_and_by_night(scheme, opened):
 
 
 FIREFOX_SCRIPT = """
-const find = (name) => document.querySelector(`.playground-${name}`);
-const until = async (holds, what) => {
-  for (let i = 0; i < 600; i++) {
-    if (holds()) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw `it did not come to ${what}: ${document.body.innerText.slice(0, 300)}`;
-};
-await until(() => find("status")?.dataset.step === "0", "a first frame");
-find("train").click();
-await until(() => find("status").dataset.step > 20, "training");
+await until(() => part("status")?.dataset.step === "0", "a first frame");
+part("train").click();
+await until(() => part("status").dataset.step > 20, "training");
 const slider = document.querySelector(".playground-beta input");
 slider.value = slider.max;
 slider.dispatchEvent(new Event("input", { bubbles: true }));
-await until(() => find("status").dataset.beta === "20", "another strength");
+await until(() => part("status").dataset.beta === "20", "another strength");
 await until(() => location.hash.includes("beta=20"), "an address");
-find("train").click();
-await until(() => find("status").dataset.state === "paused", "a pause");
+part("train").click();
+await until(() => part("status").dataset.state === "paused", "a pause");
 return "as it should";
 """
 
 
-@pytest.mark.skipif(FIREFOX is None, reason="Firefox is not installed")
+@needs_firefox
 def test_it_trains_in_firefox_too(file, tmp_path):
-    firefox = Firefox(tmp_path)
-    try:
-        firefox.ask("WebDriver:Navigate", url=file.as_uri())
-        assert firefox.run(FIREFOX_SCRIPT) == "as it should"
-    finally:
-        firefox.close()
+    assert firefox.run(FIREFOX_SCRIPT, file.as_uri(), tmp_path) == "as it should"

@@ -9,6 +9,7 @@ import pandas as pd
 from IPython.display import HTML
 
 from sparse_autoencoder.arrays import as_numbers
+from sparse_autoencoder.features import perpendicular
 from sparse_autoencoder.figures import FIGURE_SIZES as FIGURE_SIZES
 from sparse_autoencoder.figures import as_pixels, axes_or_new, show_picture, use_style
 from sparse_autoencoder.figures import mosaic as mosaic
@@ -137,6 +138,28 @@ def show_exciting_images(images, code, unit, count=9, image_shape=(28, 28), ax=N
     strongest = np.argsort(-code[:, unit], kind="stable")[:count]
     title = f"images that excite hidden unit {unit} most"
     return show_images(images[strongest], count, image_shape, title, ax)
+
+
+def show_plane(rows, own, other, ax=None):
+    """Rows of W2 as arrows in the plane of two known features, dotted; returns the Axes.
+
+    Args:
+        rows: (units, size); drawn are those of which more than half lies in the plane.
+        own: a direction, (size,), which points to the right.
+        other: another one.
+        ax: the axes to draw on; new ones by default.
+    """
+    ax = axes_or_new(ax, "small")
+    plane = np.stack([own / np.linalg.norm(own), perpendicular(other, own)])
+    for arrow in rows @ plane.T:
+        if np.linalg.norm(arrow) > 0.5:
+            ax.annotate(
+                "", arrow, (0, 0), arrowprops={"arrowstyle": "->", "color": "C0", "lw": 1.5}
+            )
+    for x, y in np.stack([own, other]) @ plane.T:
+        ax.plot([0, 1.2 * x], [0, 1.2 * y], "k:")
+    ax.set(xlim=(-0.6, 1.3), ylim=(-0.4, 1.3), aspect="equal", xticks=[], yticks=[])
+    return ax
 
 
 def scorecard(live, data_name, earlier=()):

@@ -8,6 +8,7 @@
 - `training`: batches, train
 - `modern`: lesson 07: TopK, JumpReLU, Gated, reviving dead units
 - `measures`: the scorecard's figures and the linear probe
+- `features`: lesson 08: known features, features matched one to one, absorption and hedging
 - `checks`: one function per exercise
 - `images`, `tables`: MNIST and what stands in for it; the results that come with the course
 - `vocabulary`: every quantity's symbol, label, colour and grid

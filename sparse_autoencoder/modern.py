@@ -247,6 +247,38 @@ class RevivingAutoencoder(Autoencoder):
         return super().get_config() | own
 
 
+@serializable
+class MatryoshkaAutoencoder(Autoencoder):
+    """The first units draw as well as they can without the others, at several places at once.
+
+    The error of the first eighth, quarter and half of the units is added to that of all. So what is
+    general moves to the front, and cannot hide in units that stand for special cases. Bussmann et
+    al. 2025 (arXiv 2503.17547).
+
+    Args:
+        encoder: a Dense layer without an activation.
+        decoder: likewise.
+        sparsity: a TopK layer.
+        l2: an L2Penalty on the two kernels, or None.
+        parts: the shares of the units that draw without the rest.
+    """
+
+    def __init__(self, encoder, decoder, sparsity, l2=None, parts=(1 / 8, 1 / 4, 1 / 2), **kwargs):
+        super().__init__(encoder, decoder, sparsity, l2, **kwargs)
+        self.parts, self.nested_error = parts, OtherError("nested")
+
+    def call(self, images):
+        code = self.encode(images)
+        W2, b2 = (ops.convert_to_tensor(weights) for weights in self.decoder.weights)
+        firsts = [round(part * W2.shape[0]) for part in self.parts]
+        drawn = [code[:, :first] @ W2[:first] + b2 for first in firsts]
+        self.nested_error(sum(ops.mean(sse(images, part)) for part in drawn))
+        return self.decode(code)
+
+    def get_config(self):
+        return super().get_config() | {"parts": self.parts}
+
+
 class TiedDecoder(keras.layers.Layer):
     """A linear decoder with no weights of its own but a bias: W2 = W1ᵀ, throughout training.
 

@@ -101,6 +101,7 @@ TERMS = {
     "l0": Term("L0 term", PURPLE, (2, 3)),
     "gate": Term("gate term", ORANGE, (7, 3, 2, 3, 2, 3)),
     "aux": Term("aux term", ORANGE, (7, 3, 2, 3, 2, 3)),
+    "nested": Term("nested term", ORANGE, (7, 3, 2, 3, 2, 3)),
 }
 
 HYPERPARAMETERS = {

@@ -231,3 +231,13 @@ def test_the_spread_is_shown_with_as_many_digits_as_it_needs(results):
 def test_scorecard_says_which_setting_is_missing(results):
     with pytest.raises(KeyError, match="no setting 'nonesuch': run `make results`"):
         helpers.scorecard({}, "MNIST", earlier=["nonesuch"])
+
+
+def test_a_plane_shows_the_units_that_lie_in_it_and_both_features():
+    own, other = np.array([2.0, 0, 0, 0]), np.array([3.0, 4, 0, 0])
+    rows = np.array([[0.6, 0.8, 0, 0], [0.1, 0.1, 1, 0], [-1, 0, 0, 0.2]])
+    ax = helpers.show_plane(rows, own, other)
+    arrows = [text.xy for text in ax.texts]
+    np.testing.assert_allclose(arrows, [[0.6, 0.8], [-1, 0]], atol=1e-12)
+    ends = [np.divide(line.get_xydata()[1], 1.2) for line in ax.lines]
+    np.testing.assert_allclose(ends, [[2, 0], [3, 4]], atol=1e-12)

@@ -12,6 +12,7 @@ from sparse_autoencoder.modern import (
     BatchTopK,
     GatedAutoencoder,
     JumpReLU,
+    MatryoshkaAutoencoder,
     RevivingAutoencoder,
     TiedDecoder,
     TopK,
@@ -240,6 +241,17 @@ def test_the_dead_alone_learn_what_was_left_over():
 
 
 # ---------------------------------------------------------------------- tied starts, annealing
+
+
+def test_the_first_units_of_a_matryoshka_draw_alone_as_well():
+    model = build_autoencoder(8, "linear", "linear", TopK(3), pixels=6, kind=MatryoshkaAutoencoder)
+    images = RNG.uniform(size=(5, 6)).astype("float32")
+    reconstructions, code = model(images).numpy(), model.encode(images).numpy()
+    W2, b2 = model.decoder.get_weights()
+    parts = [code[:, :first] @ W2[:first] + b2 for first in (1, 2, 4)]
+    error = sum(np.square(images - part).sum(axis=1).mean() for part in parts)
+    np.testing.assert_allclose(sum(model.losses), error, rtol=1e-5)
+    np.testing.assert_allclose(reconstructions, code @ W2 + b2, rtol=1e-5, atol=1e-6)
 
 
 def test_a_tied_start_begins_at_the_mean_image():

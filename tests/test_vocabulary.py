@@ -32,7 +32,7 @@ def test_the_layers_have_the_hyperparameters_of_the_vocabulary():
 def test_terms_are_told_apart_by_colour_and_by_dashes():
     looks = {key: (term.color, term.dashes) for key, term in TERMS.items()}
     assert looks.pop("l0") == looks["l1"]  # no model has both
-    assert looks.pop("gate") == looks["aux"]  # nor these
+    assert looks.pop("gate") == looks.pop("nested") == looks["aux"]  # nor these
     assert len({color for color, _ in looks.values()}) == len(looks)
     assert len({dashes for _, dashes in looks.values()}) == len(looks)
     assert len({term.label for term in TERMS.values()}) == len(TERMS)

@@ -291,5 +291,5 @@ class Session:
 
 def _more(request):
     """What a request says besides who asks for what."""
-    usual = "v", "view", "n", "do", "touched"
+    usual = "v", "view", "n", "do", "touched", "places"
     return {key: value for key, value in request.items() if key not in usual}

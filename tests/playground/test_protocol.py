@@ -88,7 +88,7 @@ def test_every_request_is_answered_by_one_frame_as_it_stands_there(do, ask):
     setup = ask("hello")[0]["setup"]
     ask("step")
     for more in ASKED[do]:
-        content, buffers = ask(do, **more)
+        content, buffers = ask(do, touched=True, places={"0": 3}, **more)
         json.dumps(content, allow_nan=False)
         assert content.keys() == FRAME.keys() - ({"setup"} if do != "hello" else set())
         assert content["v"] == 1 and content["kind"] == "frame"

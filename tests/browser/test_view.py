@@ -596,8 +596,9 @@ def test_on_a_phone_the_page_scrolls_and_nothing_in_it(open_stub, width, height)
     )
 
 
-def test_where_two_mosaics_have_no_room_the_rest_stays_beside(open_stub):
-    stub = ready(open_stub(820, 700))
+@pytest.mark.parametrize("width", [740, 820])
+def test_where_two_mosaics_have_no_room_the_rest_stays_beside(open_stub, width):
+    stub = ready(open_stub(width, 700))
     stub.click(".playground-snapshot")
     stub.wait_for_selector(".playground-old-features canvas")
     now, before, side = (

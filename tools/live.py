@@ -35,7 +35,7 @@ CLANG += " -Wl,--import-memory -Wl,--strip-all -Wl,--stack-first"
 TRAINING_IMAGES, BATCH, UNITS = 10_000, 32, 196
 MODELS = {
     "kl": ("Sigmoid code, KL penalty", "MSE + L2 + KLD, sparser"),
-    "l1": ("ReLU code, L1 penalty", "ReLU + L1, sigmoid output"),
+    "l1": ("ReLU code, L1 penalty", "ReLU + L1 + L2"),
 }
 CREDIT = {
     "MNIST": "The images are the first of MNIST, put together by Yann LeCun, Corinna Cortes and "

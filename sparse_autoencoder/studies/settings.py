@@ -18,8 +18,8 @@ A setting is a dict:
 BASELINES = {
     name: {"baseline": name} for name in ("mean image", "pixels", "PCA-196", "random features")
 }
-RELU = {"activation": "relu", "reconstruction_activation": "softplus", "learning_rate": 1e-3}
-RELU_SIGMOID = {**RELU, "reconstruction_activation": "sigmoid"}
+RELU = {"activation": "relu", "learning_rate": 1e-3}
+L1_L2 = {"lam1": 0.1, "lam2": 0.001}
 SETTINGS = {
     "MSE": {},
     "MSE + L2": {"lam2": 0.01},
@@ -29,10 +29,10 @@ SETTINGS = {
     "MSE + L2 + KLD, sparser": {"rho": 0.05, "beta": 3.0, "lam2": 0.003},
     # Lesson 04: codes without an upper limit, and the pairs of activation and penalty.
     "ReLU": RELU,
-    "ReLU + source's L1": {**RELU, "lam1": 0.001 / 196},
-    "ReLU + L1": {**RELU, "lam1": 0.1, "lam2": 0.001},
-    "ReLU + L1, sigmoid output": {**RELU_SIGMOID, "lam1": 0.1, "lam2": 0.001},
-    "sigmoid + L1": {"lam1": 0.1, "lam2": 0.001, "learning_rate": 1e-3},
+    "ReLU + L1": {**RELU, "lam1": 0.1},
+    "ReLU + L1 + L2": {**RELU, **L1_L2},
+    "ReLU + L1 + L2, softplus": {**RELU, **L1_L2, "reconstruction_activation": "softplus"},
+    "sigmoid + L1 + L2": {**L1_L2, "learning_rate": 1e-3},
     "λ₂ = 0.001": {"lam2": 0.001},
 }
 # Lesson 02: does L2 help where there are few images?
@@ -51,7 +51,6 @@ def _of(*names):
 
 SPARSER = "MSE + L2 + KLD, sparser"
 CODES = _of("pixels", "PCA-196", "random features", "MSE", "MSE + L2", "MSE + KLD", SPARSER)
-CODES |= _of("ReLU + L1")
 # Whose encoder a classifier starts from; None: Keras' own start.
 STARTS = {"Glorot": None, **_of("MSE", "MSE + L2", "MSE + L2 + KLD", SPARSER)}
 
@@ -69,15 +68,14 @@ def _sweep():
     settings += [{**sparser, "lam2": lam2} for lam2 in (0.0, 0.0003, 0.001, 0.01, 0.03)]
     settings += [{"lam2": lam2} for lam2 in (0.0, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)]
     settings += [
-        {**RELU_SIGMOID, "lam1": lam1, "lam2": lam2}
+        {**RELU, "lam1": lam1, "lam2": lam2}
         for lam2 in (0.0, 0.001)
         for lam1 in (0.0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0)
     ]
-    relu_l1 = SETTINGS["ReLU + L1, sigmoid output"]
     settings += [
         {**setting, "hidden_units": units}
         for units in (49, 100, 400, 784)
-        for setting in (sparser, {"lam2": 0.0}, relu_l1)
+        for setting in (sparser, {"lam2": 0.0}, SETTINGS["ReLU + L1 + L2"])
     ]
     settings += [
         {**sparser, "beta": beta, "batch_size": batch_size}

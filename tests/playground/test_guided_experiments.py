@@ -81,23 +81,18 @@ def test_experiments_of_lesson_03(mnist):
 
 
 def test_experiments_of_lesson_04(mnist):
-    model = build_autoencoder(
-        activation="relu",
-        reconstruction_activation="softplus",
-        sparsity=L1Sparsity(0.1),
-        lam2=0.001,
-    )
+    model = build_autoencoder(activation="relu", sparsity=L1Sparsity(0.1), lam2=0.001)
     training = LiveTraining(model, mnist, learning_rate=1e-3)
     lesson = {"lam1": 0.1, "lam2": 0.001}
     first, free, back = play(training, (1000, lesson), (1000, {"lam1": 0}), (1000, lesson))
-    assert 60 < first["active_units"] < 85 and free["active_units"] > 150
-    assert 85 < back["active_units"] < 115
+    assert 50 < first["active_units"] < 65 and free["active_units"] > 150
+    assert 60 < back["active_units"] < 80
     before, strong, after = play(training, (1000, lesson), (1000, {"lam1": 1}), (1000, lesson))
-    assert before["dead_units"] < 10 < 40 < strong["dead_units"]
-    assert after["dead_units"] > strong["dead_units"] / 2
+    assert before["dead_units"] < 20 and 80 < strong["dead_units"] < 120
+    assert after["dead_units"] > 0.75 * strong["dead_units"]
     (whole,) = play(training, (2000, lesson))
     _, cheat = play(training, (1000, lesson), (1000, {"lam2": 0}))
-    assert cheat["l1"] < 0.95 * whole["l1"] and abs(cheat["sse"] - whole["sse"]) < 0.3
+    assert cheat["l1"] < 0.95 * whole["l1"] and 0.95 < cheat["sse"] / whole["sse"] < 1
 
 
 def test_experiments_of_lesson_07(mnist):

@@ -620,6 +620,7 @@ class Playground {
 
   take(image) {
     this.open("drawing");
+    this.field("image").value = image;
     this.wipe({ image });
   }
 

@@ -490,6 +490,9 @@ def test_a_digit_is_drawn_by_pointer_taken_and_cleared(stub):
     stub.locator(".playground-image input").fill("4")
     stub.click(".playground-take")
     assert wait_until_sent(stub, "draw")[-1]["image"] == 4
+    tile(stub, 6, "originals").click()
+    assert wait_until_sent(stub, "draw")[-1]["image"] == 6
+    assert stub.locator(".playground-image input").input_value() == "6"
     assert not stub.evaluate(
         """[...document.querySelector('.playground-pad').getContext('2d')
         .getImageData(0, 0, 28, 28).data].some((value, i) => i % 4 < 3 && value)"""

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # nothing opens a window
@@ -68,6 +69,23 @@ def page():
         page.asked_for = []
         page.on("request", lambda request: page.asked_for.append(request.url))
         yield page
+
+
+def make_site(source, folder):
+    """Make pages as `make site` does; gives their folder."""
+    if sys.version_info < (3, 11):
+        pytest.skip("The pages need Python 3.11 or later.")
+    from sphinx.cmd.build import build_main
+
+    options = f"-W --keep-going -E -q -c {ROOT / 'site'} -d {folder / 'doctrees'}"
+    assert build_main([*options.split(), str(source), str(folder / "pages")]) == 0
+    return folder / "pages"
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The folder of all pages."""
+    return make_site(ROOT, tmp_path_factory.mktemp("site"))
 
 
 def rows_of(path):

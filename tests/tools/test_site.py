@@ -17,12 +17,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 if sys.version_info < (3, 11):
     pytest.skip("The pages need Python 3.11 or later.", allow_module_level=True)
 
-from sphinx.cmd.build import build_main
-
 from sparse_autoencoder import checks
 from sparse_autoencoder.tables import sweep_picture
 from sparse_autoencoder.vocabulary import HYPERPARAMETERS, PRESETS
-from tests.conftest import ROOT
+from tests.conftest import ROOT, make_site
 from tools import badges, lessons
 
 sys.path.append(str(ROOT / "site"))
@@ -63,13 +61,6 @@ MEASURE = """() => {
 }"""
 
 
-def make(source, site):
-    """Make pages as `make site` does; gives their folder."""
-    options = f"-W --keep-going -E -q -c {ROOT / 'site'} -d {site / 'doctrees'}"
-    assert build_main([*options.split(), str(source), str(site / "pages")]) == 0
-    return site / "pages"
-
-
 def read(file):
     return BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
 
@@ -103,7 +94,7 @@ def small_course(tmp_path, monkeypatch, digits):
 
     def pages(published):
         monkeypatch.setattr(badges, "address", lambda: published)
-        return make(tmp_path, tmp_path / "made")
+        return make_site(tmp_path, tmp_path / "made")
 
     return pages
 
@@ -148,12 +139,6 @@ def test_the_glossary_has_the_symbols_and_names_of_the_vocabulary():
     rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in table.splitlines()]
     for one in HYPERPARAMETERS.values():
         assert one.symbol == one.name or [one.symbol, one.name] in rows
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """The folder of all pages."""
-    return make(ROOT, tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@
 - `image_model`: a Keras model of images, and penalties that report themselves
 - `model`: lessons 01 to 04: SSE, the penalties, Autoencoder, build_autoencoder
 - `training`: batches, train
-- `modern`: lesson 07: TopK, JumpReLU, Gated, reviving dead units
+- `modern`: lesson 07: TopK, BatchTopK, JumpReLU, Gated, reviving dead units
 - `measures`: the scorecard's figures and the linear probe
 - `features`: lesson 08: known features, features matched one to one, absorption and hedging
 - `checks`: one function per exercise

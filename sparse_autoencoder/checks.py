@@ -409,26 +409,25 @@ def choose_rho(choose_rho):
 
 
 # Lesson 07
-@check("return the code")
-def batch_topk(batch_topk):
-    """Are the k·n largest of a whole batch kept, if positive, with their values?"""
+@check("return the threshold")
+def threshold_for(threshold_for):
+    """Do k·n activations of n images reach it, or the positive ones where there are fewer?"""
     code = np.array([[0.1, 0.3, -0.2, 0.2], [2.0, 0.9, 0.8, 0.7], [-1.0, 0.5, 0.4, -0.6]])
-    answer, everything = (batch_topk(code.copy(), k) for k in (2, 4))
-    if np.shape(answer) != code.shape:
-        return f"The code keeps its shape {code.shape}: not {np.shape(answer)}, but 0 for the rest."
-    if min(np.min(answer), np.min(everything)) < 0:
-        return "A negative activation was kept: only positive ones may be, even if fewer stay."
-    active = np.count_nonzero(answer, axis=1).tolist()
-    if active == [2, 2, 2]:
-        return "This keeps 2 in each image, which is TopK: let the images of a batch compete."
-    if sum(active) == 2:
-        return "Only k are left of the whole batch: k for each image on average makes k·n."
-    if active != [0, 4, 2]:
-        return f"With k = 2, the three images should have 0, 4 and 2 active units, not {active}."
-    if not np.allclose(answer, code * (code >= 0.4)):
-        return "The right units are active, but what is kept should keep its value."
-    if not np.allclose(everything, np.maximum(code, 0)):
-        return "With k = 4 of 4 units, every positive activation should be kept."
+    answer, of_all = (threshold_for(code.copy(), k) for k in (2, 4))
+    if np.ndim(answer) != 0:
+        return f"One number for all images is wanted, not the shape {np.shape(answer)}."
+    if np.isclose(answer, 0.9):
+        return "Only k activations of the whole code reach this: k for each image makes k·n."
+    if np.isclose(answer, 0.5):
+        return "This is the mean of each image's k-th largest: let them compete for k·n places."
+    if not 0.3 < answer <= 0.4:
+        reach = np.count_nonzero(code >= answer)
+        return f"With k = 2, six activations of these three images should reach it, not {reach}."
+    if not 0 <= of_all <= 0.1:
+        return (
+            "With k = 4 of 4 units only 9 of 12 activations are positive: then the threshold is 0, "
+            f"not {of_all:g}."
+        )
 
 
 @check("return the number")

@@ -338,23 +338,48 @@ def test_lesson_05_and_studies_agree():
 
 def test_lesson_07_and_package_agree():
     lesson, theirs = derived("07_modern_sparse_autoencoders"), vars(modern)
-    code, images = RNG.normal(size=(64, 30)).astype("float32"), RNG.normal(size=(40, 784))
-    found, models = [], []
+    code = package.tf.constant(RNG.normal(size=(64, 30)), "float32")
+    found = []
     for names in (lesson, theirs):
-        theta = package.tf.Variable(np.full(30, 0.3, "float32"))
+        theta, penalty, batch_topk = (
+            package.tf.Variable(np.full(30, 0.3, "float32")),
+            *(names[name](7) for name in ("JumpReLU", "BatchTopK")),
+        )
         with package.tf.GradientTape() as tape:
-            both = names["jump"](package.tf.constant(code), theta, 0.2)
+            both = names["jump"](code, theta, 0.2)
             total = sum(package.tf.reduce_sum(part) for part in both)
         found.append([names["TopK"](7)(code), *both, tape.gradient(total, theta)])
-        how = {"sparsity": package.L1Sparsity(0.3), "kind": names["GatedAutoencoder"]}
-        models.append(package.build_autoencoder(20, "linear", "linear", unit_norm=True, **how))
+        found[-1] += [penalty(code), penalty.losses[0]]
+        found[-1] += [batch_topk(code, training=True), batch_topk(code), batch_topk.threshold]
+        annealed = modern.TopK(5)
+        anneal = names["Anneal"](annealed, start=11, epochs=3)
+        for epoch in range(4):
+            anneal.on_epoch_begin(epoch)
+            found[-1].append(float(annealed.k))
     for one, other in zip(*found, strict=True):
-        np.testing.assert_array_equal(one, other)
-    models[1].set_weights(models[0].get_weights())
-    for model in models:
-        model.shift.assign(np.linspace(-1, 1, 20))
-    np.testing.assert_allclose(*[model(images) for model in models], rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(*[sum(model.losses) for model in models], rtol=1e-5)
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "kind, layer, state",
+    [
+        ("GatedAutoencoder", lambda: package.L1Sparsity(0.3), ("shift", np.linspace(-1, 1, 100))),
+        ("RevivingAutoencoder", lambda: modern.TopK(3), ("silent", np.repeat([0, 999], 50))),
+    ],
+)
+def test_models_of_lesson_07_and_package_agree(kind, layer, state):
+    lesson, theirs = derived("07_modern_sparse_autoencoders"), vars(modern)
+    images, models = RNG.uniform(size=(40, 784)).astype("float32"), []
+    for names in (lesson, theirs):
+        keras.utils.set_random_seed(1)
+        how = {"sparsity": layer(), "kind": names[kind], "unit_norm": True}
+        models.append(package.build_autoencoder(100, "linear", "linear", **how))
+        names["start_tied"](models[-1], images)
+        getattr(models[-1], state[0]).assign(state[1])
+    for training in (False, True):
+        drawn = [model(images, training=training) for model in models]
+        np.testing.assert_allclose(*drawn, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(*[sum(model.losses) for model in models], rtol=1e-5)
 
 
 # Lessons executed

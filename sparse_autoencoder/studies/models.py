@@ -14,7 +14,8 @@ TRAINING = {"epochs", "steps_per_epoch", "learning_rate", "batch_size"}
 def build(setting):
     """The untrained autoencoder of a setting, such as SETTINGS["MSE + L2"]."""
     sparsity = KLSparsity(setting["rho"], setting["beta"]) if "rho" in setting else None
-    for key, layer in (("lam1", L1Sparsity), ("k", modern.TopK), ("lam0", modern.JumpReLU)):
+    top_k = getattr(modern, setting.get("layer", "TopK"))
+    for key, layer in (("lam1", L1Sparsity), ("k", top_k), ("lam0", modern.JumpReLU)):
         if key in setting:
             sparsity = layer(setting[key])
     kind = getattr(modern, setting["kind"]) if "kind" in setting else Autoencoder

@@ -8,6 +8,7 @@ from sparse_autoencoder.studies import models, settings
 from sparse_autoencoder.vocabulary import HYPERPARAMETERS
 
 ALL = settings.SETTINGS | settings.SWEEP | settings.SAME_L0 | settings.REVIVALS
+ALL |= settings.L1_CHANGES
 ALL |= {f"known: {name}": setting for name, setting in settings.KNOWN.items()}
 
 
@@ -61,19 +62,31 @@ def test_no_setting_loses_a_hyperparameter_on_the_way_to_its_model():
 
 def test_a_setting_holds_nothing_that_is_not_used():
     used = models.BUILDING | models.TRAINING | HYPERPARAMETERS.keys()
-    assert set().union(*ALL.values()) <= used | {
-        "kind",
-        "images",
-        "tied_start",
-        "anneal",
-        "variant",
-    }
+    others = {"kind", "layer", "images", "tied_start", "anneal", "variant"}
+    assert set().union(*ALL.values()) <= used | others
 
 
 def test_the_sweep_has_about_sixty_settings_each_once():
     assert 60 <= len(settings.SWEEP) <= 70
     different = {str(sorted(setting.items())) for setting in settings.SWEEP.values()}
     assert len(different) == len(settings.SWEEP)
+
+
+def test_the_changes_lead_from_lesson_04s_l1_model_to_lesson_07s():
+    def lacks(name):
+        setting = settings.L1_CHANGES[name]
+        return {key for key in last if setting.get(key) != last[key]}
+
+    last = {**settings.SAME_L0["L1 1"], "epochs": 3}
+    del last["variant"]
+    assert settings.L1_CHANGES["lesson 07"] == last
+    first = settings.L1_CHANGES["lesson 04"]
+    assert first == {**settings.SETTINGS["ReLU + L1 + L2, softplus"], "epochs": 3}
+    differences = {change: set(keys) & last.keys() for change, keys in settings.CHANGES.items()}
+    assert lacks("lesson 04") == set().union(*differences.values())
+    for change, keys in differences.items():
+        assert lacks(f"lesson 04 + {change}") == lacks("lesson 04") - keys
+        assert lacks(f"lesson 07 − {change}") == keys
 
 
 def test_annealing_and_reviving_are_of_the_settings_that_name_them():

@@ -127,6 +127,7 @@ def improve(app, page):
     for html in list(page.findall(nodes.raw)):
         if html.astext().startswith("<details"):
             text = re.sub(r"\$(.+?)\$", lambda found: mathml(found[1]), html.astext())
+            text = re.sub(r'(href="\w+)\.ipynb', r"\1.html", text)
             html.replace_self(nodes.raw("", text, format="html"))
     for head in list(page.findall(nodes.thead)):
         if not head.astext().strip():

@@ -50,7 +50,7 @@ questions.forEach((question, number) => {
 });
 
 if (questions.length) {
-  const print = make("button", { type: "button", className: "sheet", textContent: "Questions to print" });
+  const print = make("button", { type: "button", className: "to-print", textContent: "Questions to print" });
   const sheet = (shown) => document.body.classList.toggle("sheet", shown);
   print.addEventListener("click", () => { sheet(true); window.print(); });
   window.addEventListener("afterprint", () => sheet(false));

@@ -19,10 +19,17 @@ setup: ## installs what lessons need into .venv (3 minutes and 3 GB the first ti
 dev: ## installs what tests and pages need as well
 	@"$(PYTHON)" tools/make_environment.py .venv requirements.txt requirements-dev.txt
 
+hub: ## starts a JupyterHub for a class, as root: CODE=... (teaching/hub/README.md)
+	@"$(PYTHON)" teaching/hub/hub.py start
+hub-backup: ## saves homes and accounts of the class in one file, as root
+	@"$(PYTHON)" teaching/hub/hub.py backup
+hub-end: ## deletes homes and accounts at the end of a term, as root
+	@"$(PYTHON)" teaching/hub/hub.py end
+
 test: dev ## runs the fast tests (3 minutes)
 	$(PY) -m pytest -n 2 -m "not slow"
-test-all: test test-lessons test-browser test-publish test-nbgrader test-setup test-hosts ## runs all tests
-test-lessons test-browser test-publish test-nbgrader test-setup test-hosts test-ci: dev ## runs a part of the slow tests
+test-all: test test-lessons test-browser test-publish test-nbgrader test-setup test-hosts test-hub ## runs all tests
+test-lessons test-browser test-publish test-nbgrader test-setup test-hosts test-hub test-ci: dev ## runs a part of the slow tests
 	$(PY) -m pytest -m $(patsubst lessons,mnist,$(@:test-%=%))
 
 lessons: dev ## makes the notebooks from lessons/; one: LESSON=01_mse_baseline; executes all: AGAIN=1
@@ -56,17 +63,19 @@ bench-playground: dev ## measures the playground and the live page in a real bro
 
 RESOLVE = .venv-lock/bin/uv pip compile -q --universal --python-version 3.10 --no-python-downloads \
     --no-annotate --no-header --no-emit-index-url --no-emit-find-links pyproject.toml
-lock: ## resolves pyproject.toml into the two lists of requirements
+lock: ## resolves pyproject.toml into the three lists of requirements
 	"$(PYTHON)" -m venv --clear .venv-lock
 	.venv-lock/bin/pip install --quiet uv
 	$(RESOLVE) --extra lab -o requirements.txt
 	cat requirements.txt requirements-dev.txt > .venv-lock/all.txt
 	$(RESOLVE) --extra lab --extra dev -c requirements.txt -o .venv-lock/all.txt
 	grep -vxFf requirements.txt .venv-lock/all.txt > requirements-dev.txt
+	$(RESOLVE) --extra lab --extra hub -c requirements.txt -o .venv-lock/all.txt
+	grep -vxFf requirements.txt .venv-lock/all.txt > teaching/hub/requirements.txt
 	rm -rf .venv-lock
 clean: ## removes the environments and what tools left behind
 	rm -rf .venv .venv-bench .venv-lock build *.egg-info .pytest_cache .ruff_cache
 	find . \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
-.PHONY: help lab setup dev test test-all test-lessons test-browser test-publish test-nbgrader \
-    test-setup test-hosts test-ci lessons badges slides site live recording results sweep bench bench-playground lock clean
+.PHONY: help lab setup dev hub hub-backup hub-end test test-all test-lessons test-browser test-publish test-nbgrader \
+    test-setup test-hosts test-hub test-ci lessons badges slides site live recording results sweep bench bench-playground lock clean

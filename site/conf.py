@@ -23,7 +23,7 @@ extensions = ["myst_nb", "course"]
 root_doc = "index"
 include_patterns = ["index.md", "notebooks/**.ipynb", "notebooks/solutions/README.md"]
 include_patterns += ["teaching/README.md", "data/README.md", "benchmarks/README.md"]
-include_patterns += ["site/glossary.md"]
+include_patterns += ["site/glossary.md", "teaching/hub/README.md"]
 exclude_patterns = [".*", "build", "release", "tests", "tools"]  # are not even looked through
 
 nb_execution_mode = "off"

@@ -93,7 +93,9 @@ def playground(name):
 def read(app, name, source):
     """Sphinx read a file: prepare it for the page of this name, in place."""
     if app.env.doc2path(name).suffix != ".ipynb":
-        source[0] = source[0].replace("](../README.md", "](../index.md") + MORE.get(name, "")
+        if name.count("/") < 2:  # deeper, it is another README
+            source[0] = source[0].replace("](../README.md", "](../index.md")
+        source[0] += MORE.get(name, "")
         return
     notebook = unpack(nbformat.reads(source[0], 4))
     cells = []

@@ -46,8 +46,9 @@ def load_images(source=None, directory=None):
     Args:
         source: "mnist", "fashion-mnist", or "digits" for scikit-learn's 1,797 coarser ones; None
             takes MNIST, or, where it cannot be had, the digits with a printed notice.
-        directory: the folder that keeps what was downloaded; by default data/ in a clone, and the
-            user's cache folder where the course was installed from a wheel.
+        directory: the folder that keeps what was downloaded; by default the one that the variable
+            SPARSE_AUTOENCODER_IMAGES names, as on a server whose users share it, else data/ in a
+            clone, and the user's cache folder where the course was installed from a wheel.
 
     Raises:
         ValueError: there is no such source.
@@ -59,8 +60,9 @@ def load_images(source=None, directory=None):
         )
     try:
         if source != "digits":
-            folder = Path(directory or (DATA if IN_A_CLONE else _cache())).absolute()
-            return _load(ARCHIVES[source or "mnist"], folder)
+            folder = directory or os.environ.get("SPARSE_AUTOENCODER_IMAGES")
+            folder = Path(folder or (DATA if IN_A_CLONE else _cache()))
+            return _load(ARCHIVES[source or "mnist"], folder.absolute())
     except ConnectionError as error:
         if source:
             raise

@@ -24,7 +24,7 @@ needs_mnist = pytest.mark.skipif(
     not (ROOT / "data" / "mnist.npz").exists(), reason="needs data/mnist.npz"
 )
 
-PARTS = {"mnist", "browser", "publish", "nbgrader", "setup", "hosts"}
+PARTS = {"mnist", "browser", "publish", "nbgrader", "setup", "hosts", "hub"}
 
 
 @pytest.hookimpl(tryfirst=True)

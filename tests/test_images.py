@@ -462,3 +462,9 @@ def test_pages_lie_in_the_cache_where_the_folder_takes_none(here, cache):
         assert names(cache) == ["mnist.pages.npy"]
         made.add(os.stat(cache / "mnist.pages.npy").st_ino)
     assert len(made) == 1
+
+
+def test_a_server_names_one_folder_for_all_its_users(here, cache, monkeypatch):
+    monkeypatch.setenv("SPARSE_AUTOENCODER_IMAGES", str(here))
+    assert_right(load_images("mnist"))
+    assert names(here) == ["mnist.npz", "mnist.pages.npy"] and not cache.exists()

@@ -55,10 +55,16 @@ def test_pins_fit_the_project(version, release, platform):
     place = dict(zip(MARKERS, (platform, *PLATFORMS[platform]), strict=True))
     place |= {"python_version": version, "python_full_version": f"{version}.{release}"}
     learners, tests = pins("requirements.txt", place), pins("requirements-dev.txt", place)
-    assert all(learners[name] == tests[name] for name in learners.keys() & tests), "run make lock"
+    server = pins("teaching/hub/requirements.txt", place)
+    for more in (tests, server):
+        assert all(learners[name] == more[name] for name in learners.keys() & more), "run make lock"
     assert not learners.keys() & {"pytest", "ruff", "jupytext", "playwright", "distributed"}
-    lab, dev = (PROJECT["optional-dependencies"][name] for name in ("lab", "dev"))
-    for wanted, pinned in [(PROJECT["dependencies"] + lab, learners), (dev, learners | tests)]:
+    lab, dev, hub = (PROJECT["optional-dependencies"][name] for name in ("lab", "dev", "hub"))
+    for wanted, pinned in [
+        (PROJECT["dependencies"] + lab, learners),
+        (dev, learners | tests),
+        (hub, learners | server),
+    ]:
         for requirement in map(Requirement, wanted):
             if requirement.marker and not requirement.marker.evaluate(place):
                 continue
@@ -155,7 +161,7 @@ def test_every_part_has_a_target():
 
 PAGES = ["README.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "CHANGELOG.md", "data/README.md"]
 PAGES += ["teaching/README.md", "benchmarks/README.md", "notebooks/solutions/README.md"]
-PAGES += ["index.md", "site/glossary.md"]
+PAGES += ["index.md", "site/glossary.md", "teaching/hub/README.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -31,6 +31,7 @@ NOTEBOOKS = {stem: nbformat.read(lessons.NOTEBOOKS / f"{stem}.ipynb", 4) for ste
 ANSWERS = [f"solutions/{path.stem}_solutions" for path in lessons.sources() if path.stem[0] == "0"]
 NAMES = [f"notebooks/{name}" for name in [*LESSONS, *ANSWERS, "solutions/README"]]
 NAMES += ["index", "site/glossary", "teaching/README", "data/README", "benchmarks/README", "search"]
+NAMES += ["teaching/hub/README"]
 EXPLORERS = {"notebooks/04_relu_l1", "notebooks/06_tradeoff"}
 
 # What is too wide, and the luminance of colours, as WCAG defines it.

@@ -173,7 +173,11 @@ def run(hub, names, stagger, play):
 def report(alone, crowd, peaks, seconds):
     """The tables, and the verdicts on floors and aims."""
     well = [student for student in crowd if not student.failed]
-    p95 = quantiles([s.login for s in well], n=20)[-1] if len(well) > 1 else well[0].login
+    p95 = (
+        quantiles([s.login for s in well], n=20, method="inclusive")[-1]
+        if len(well) > 1
+        else well[0].login
+    )
     servers = [s.server for s in well]
     total = [sum(peaks[s.person.name].values()) for s in well]
     rows = [

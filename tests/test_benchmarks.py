@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from conftest import ROOT
 
 sys.path.append(str(ROOT / "benchmarks"))
+import classroom  # noqa: E402
 import report  # noqa: E402
 import training_speed  # noqa: E402
 
@@ -31,6 +33,36 @@ def test_tables_tell_medians_ratios_and_what_was_not_measured(monkeypatch):
     assert verdicts[:3] == ["pass, 3.00", "not measured", "pass, 0.50"]
     assert verdicts[3:5] == ["pass, 1.00", "FAIL, 1.29"]
     assert training_speed.compare_recipes(6400, 12)[1] == 0  # a cost that the course never reaches
+
+
+def test_a_class_is_judged_by_its_floors():
+    def student(name, login, failed=None):
+        return SimpleNamespace(
+            person=SimpleNamespace(name=name),
+            login=login,
+            server=10 * login,
+            failed=failed,
+            steps=500,
+            cells={"imports": 4.0, "quick": 0.1},
+            after_lesson={"kernel": 400, "server": 90},
+            cpu={"lesson": 80, "playground": 20},
+        )
+
+    crowd = [student("ada", 1.0), student("ben", 1.5), student("cem", 99, "cem: KernelDied")]
+    peaks = {name: {"kernel": 420, "server": 95} for name in ("ada", "ben", "cem")}
+    peaks["ben"]["kernel"] = 520
+    text = classroom.report(student("ada", 0.5), crowd, peaks, 600)
+    verdicts = [line.split("**")[1] for line in text.splitlines() if line.startswith("- ")]
+    assert verdicts == [
+        "FAIL, 1",
+        "pass, 1.475",
+        "pass, 12.5",
+        "pass, 15",
+        "FAIL, 615",
+        "FAIL, 615",
+    ]
+    assert "| imports | 4.0 | 4.0 |" in text and "quick" not in text
+    assert text.endswith("cem: KernelDied") and "| 3 students, 10 minutes |" in text
 
 
 def test_text_replaces_only_what_is_between_its_marks(tmp_path):

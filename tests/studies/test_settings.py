@@ -40,6 +40,7 @@ def description(model):
         "L1 0.3": "Autoencoder 784-1000 relu linear unit_norm lam1=0.3",
         "KLD 0.01": "Autoencoder 784-1000 sigmoid sigmoid rho=0.01 beta=3 lam2=0.003",
         "TopK 25": "Autoencoder 784-1000 linear linear unit_norm k=25",
+        "BatchTopK 25": "Autoencoder 784-1000 linear linear unit_norm k=25",
         "JumpReLU 0.03": "Autoencoder 784-1000 linear linear unit_norm lam0=0.03 theta=0.1",
         "Gated 0.5": "GatedAutoencoder 784-1000 linear linear unit_norm lam1=0.5",
         "TopK 25, auxiliary loss": "RevivingAutoencoder 784-1000 linear linear unit_norm k=25",
@@ -101,7 +102,7 @@ def test_annealing_and_reviving_are_of_the_settings_that_name_them():
     [
         *[
             (settings.SAME_L0[n], True, 1e-3)
-            for n in ("L1 0.1", "TopK 10", "JumpReLU 1", "Gated 1")
+            for n in ("L1 0.1", "TopK 10", "BatchTopK 25", "JumpReLU 1", "Gated 1")
         ],
         (settings.SAME_L0["KLD 0.1"], False, 3e-3),
         (settings.REVIVALS["TopK 25, random start"], False, 1e-3),

@@ -5,7 +5,7 @@ PYTHON ?= $(or $(shell for p in .venv/bin/python python3 python3.13 python3.12 p
     $$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null \
     && echo $$p && break; done),python3)
 PY = .venv/bin/python
-TABLE ?= results learning_curve initialisation modern l1_changes known_features k_sparse
+TABLE ?= results learning_curve initialisation modern l1_changes k_sparse recovery overlap inside
 
 help: ## lists the targets
 	@awk -F ': .*## |: ## ' '/^[a-z -]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' Makefile

@@ -4,6 +4,10 @@ Every drawing function returns the Axes it drew on. Importing this module gives 
 style of the course.
 """
 
+import io
+
+import ipywidgets
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from IPython.display import HTML
@@ -160,6 +164,28 @@ def show_plane(rows, own, other, ax=None):
         ax.plot([0, 1.2 * x], [0, 1.2 * y], "k:")
     ax.set(xlim=(-0.6, 1.3), ylim=(-0.4, 1.3), aspect="equal", xticks=[], yticks=[])
     return ax
+
+
+def with_sliders(draw, **sliders):
+    """A picture below sliders, drawn anew whenever one is let go; returns the widget.
+
+    Args:
+        draw: function of the sliders' values, by name, that draws a figure and returns its Axes.
+        sliders: name → a slider of ipywidgets.
+    """
+    picture = ipywidgets.Image(format="png")
+
+    def redraw(change=None):
+        figure = draw(**{name: slider.value for name, slider in sliders.items()}).figure
+        figure.savefig(file := io.BytesIO(), format="png")
+        plt.close(figure)  # else it would stand below the cell as well
+        picture.value = file.getvalue()
+
+    for name, slider in sliders.items():
+        slider.description, slider.continuous_update = name, False
+        slider.observe(redraw, "value")
+    redraw()
+    return ipywidgets.VBox([*sliders.values(), picture])
 
 
 def scorecard(live, data_name, earlier=()):

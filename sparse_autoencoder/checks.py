@@ -450,3 +450,74 @@ def shrinkage(shrinkage):
         return "This is 1/γ: drawings that come back too small have a γ below 1."
     if not np.isclose(answer, 0.8):
         return f"Drawn at 80 %, γ is 0.8, not {answer:.3f}."
+
+
+# Lesson 08
+@check("return booleans")
+def found_in_all(found_in_all):
+    """Which features have a partner of their own, alike enough, in each of several models?"""
+    features = np.float64([[1, 0, 0], [0.9, 0.1, 0], [0, 1, 0], [0, 0, 1]])
+    without_last = np.float64([[0, 0, -1], [0, 1, 0], [0.9, 0.1, 0], [1, 0, 0]])
+    only_one_like_the_first = np.float64([[0, 0, 1], [1, 0, 0], [0, 1, 0], [0, 0, -1]])
+    models = [without_last, only_one_like_the_first]
+    answer = found_in_all(features.copy(), [model.copy() for model in models], 0.9)
+    if np.shape(answer) != (4,) or np.asarray(answer).dtype != bool:
+        return f"One boolean for each of 4 features is wanted, not the shape {np.shape(answer)}."
+    if np.array_equal(answer, [True, True, True, True]):
+        return "The last feature is in one model only: it has to be found in all of them."
+    if np.array_equal(answer, [True, True, True, False]):
+        return "Two features share one partner: match them one to one, with match."
+    if not np.array_equal(answer, [True, False, True, False]):
+        return f"Of these four the first and the third are found in both, not {answer.tolist()}."
+
+
+@check("return the hidden units")
+def without_unit(without_unit):
+    """Is one unit's share taken out of the hidden units, and everything else left as it is?"""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(4, 6)).astype("float32")
+    lens = build_autoencoder(4, "relu", "linear", pixels=6)
+    lens.encoder.set_weights([rows.T, np.float32([0.5, 0, 0, 0])])
+    lens.decoder.set_weights([rows, np.full(6, 0.3, "float32")])
+    hidden = rng.uniform(size=(5, 6)).astype("float32")
+    code = lens.encode(hidden).numpy()
+    share = code[:, [0]] * rows[0]
+    answer = np.asarray(without_unit(lens, hidden.copy(), 0))
+    if answer.shape != hidden.shape:
+        return f"Hidden units are wanted, of shape {hidden.shape}, not {answer.shape}."
+    if np.allclose(answer, lens.decoder(code * [0, 1, 1, 1]), atol=1e-5):
+        return "This also loses what the lens cannot draw: take the share from the hidden units."
+    if np.allclose(answer, hidden - rows[0], atol=1e-5):
+        return "The row is taken out whole, whatever the image: multiply it by the activation."
+    if np.allclose(answer, hidden + share, atol=1e-5):
+        return "The unit's share is added: take it away."
+    if not np.allclose(answer, hidden - share, atol=1e-5):
+        return "Expected the hidden units minus the unit's activation times its row of W2."
+
+
+@check("return the sum of the errors")
+def nested_error(nested_error):
+    """Is it the sum of the errors that the first units make alone, one number for a batch?"""
+    rng = np.random.default_rng(0)
+    images, code = rng.uniform(size=(5, 6)), rng.uniform(size=(5, 8))
+    W2, b2, firsts = rng.normal(size=(8, 6)), rng.normal(size=6), (2, 4)
+
+    def error(parts, bias=b2):
+        drawn = [code[:, part] @ W2[part] + bias for part in parts]
+        return [np.mean(np.sum(np.square(images - one), axis=1)) for one in drawn]
+
+    heads, tails = [slice(0, 2), slice(0, 4)], [slice(2, None), slice(4, None)]
+    answer = nested_error(*(ops.convert_to_tensor(a) for a in (images, code, W2, b2)), firsts)
+    if np.ndim(answer) != 0:
+        return f"One number for the batch is wanted, not the shape {np.shape(answer)}."
+    answer = float(answer)
+    if np.isclose(answer, sum(error(tails))):
+        return "These are the last units: the first ones are to draw alone."
+    if np.isclose(answer, sum(error(heads, 0))):
+        return "The decoder's bias is missing: every drawing begins with b2."
+    if np.isclose(answer, error(heads)[-1]):
+        return "Only one of the parts counts: add up the errors of all."
+    if np.isclose(answer, np.mean(error(heads))):
+        return "This is the mean over the parts: add them up."
+    if not np.isclose(answer, right := sum(error(heads))):
+        return f"With first units 2 and 4 the sum should be {right:.2f}, not {answer:.2f}."

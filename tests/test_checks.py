@@ -150,6 +150,18 @@ def of_the_page(name):
     return []
 
 
+def unit_added(lens, hidden, unit):
+    return hidden + lens.encode(hidden).numpy()[:, [unit]] * lens.decoder.kernel.numpy()[unit]
+
+
+def nested(factor):
+    def nested_error(images, code, W2, b2, firsts):
+        drawn = [code[:, :first] @ W2[:first] + b2 for first in firsts]
+        return factor * sum(ops.mean(ops.sum((images - part) ** 2, axis=1)) for part in drawn)
+
+    return nested_error
+
+
 MISTAKES = [
     ("half_sse", lambda x, y: np.sum((x - y) ** 2, -1), "This is the whole sum of squares: UFLDL"),
     ("half_sse", lambda x, y: 0.5 * np.sum(x**2, -1), "Expected ["),
@@ -201,6 +213,14 @@ MISTAKES = [
     ("shrinkage", lambda x, y: np.ones(784), "One number for all images and pixels is wanted, not"),
     ("shrinkage", lambda x, y: 1 / measures.size_of_reconstructions(x, y), "This is 1/γ: drawings"),
     ("shrinkage", lambda x, y: 0.5, "Drawn at 80 %, γ is 0.8, not 0.500."),
+    ("found_in_all", lambda *_: np.ones(3, bool), "One boolean for each of 4 features is wanted,"),
+    ("found_in_all", lambda *_: np.zeros(4, bool), "Of these four the first and the third are"),
+    ("without_unit", lambda lens, h, unit: lens.encode(h), "Hidden units are wanted, of shape"),
+    ("without_unit", unit_added, "The unit's share is added: take it away."),
+    ("without_unit", lambda lens, h, unit: h, "Expected the hidden units minus the unit's act"),
+    ("nested_error", lambda x, *_: x, "One number for the batch is wanted, not the shape (5, 6)"),
+    ("nested_error", nested(0.5), "This is the mean over the parts: add them up."),
+    ("nested_error", nested(3), "With first units 2 and 4 the sum should be"),
 ]
 
 

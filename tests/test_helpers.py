@@ -1,5 +1,6 @@
 """The pictures and the scorecard: that they show what the arrays hold."""
 
+import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -241,3 +242,19 @@ def test_a_plane_shows_the_units_that_lie_in_it_and_both_features():
     np.testing.assert_allclose(arrows, [[0.6, 0.8], [-1, 0]], atol=1e-12)
     ends = [np.divide(line.get_xydata()[1], 1.2) for line in ax.lines]
     np.testing.assert_allclose(ends, [[2, 0], [3, 4]], atol=1e-12)
+
+
+def test_a_picture_below_sliders_is_drawn_anew_when_one_is_moved():
+    drawn = []
+
+    def draw(size, count):
+        drawn.append((size, count))
+        return helpers.show_images(np.full((count, 4), size), image_shape=(2, 2))
+
+    sliders = {"size": ipywidgets.FloatSlider(0.5, max=1), "count": ipywidgets.IntSlider(3, max=9)}
+    box = helpers.with_sliders(draw, **sliders)
+    before = bytes(box.children[-1].value)
+    assert before.startswith(b"\x89PNG") and box.children[:-1] == tuple(sliders.values())
+    sliders["size"].value = 1.0
+    assert drawn == [(0.5, 3), (1.0, 3)] and bytes(box.children[-1].value) != before
+    assert plt.get_fignums() == []

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from conftest import ROOT, needs_mnist
 from nbformat.v4 import new_output
+from scipy.optimize import linear_sum_assignment
 from sklearn import model_selection
 from sklearn.linear_model import LogisticRegression
 
 import sparse_autoencoder as package
-from sparse_autoencoder import keras, modern, studies
+from sparse_autoencoder import features, keras, modern, studies
 from sparse_autoencoder.playground import Playground
 from tools import lessons
 from tools.badges import unpack
@@ -66,7 +67,7 @@ def verdicts(notebook):
 def test_the_lessons_and_the_appendices_are_there():
     assert list(SOURCES) == [
         *("01_mse_baseline", "02_l2_penalty", "03_kl_sparsity", "04_relu_l1", "05_using_the_code"),
-        *("06_tradeoff", "07_modern_sparse_autoencoders"),
+        *("06_tradeoff", "07_modern_sparse_autoencoders", "08_do_the_features_mean_anything"),
         *("appendix_scorecard", "appendix_source_recipe"),
     ]
     there = {path for path in NOTEBOOKS.rglob("*.ipynb") if "." not in path.parent.name}
@@ -289,7 +290,8 @@ RNG = np.random.default_rng(0)
 
 def derived(name):
     """The functions and classes that a lesson derives, defined on their own."""
-    known = vars(package) | {"np": np, "ops": keras.ops}
+    known = vars(package) | vars(features) | {"np": np, "ops": keras.ops}
+    known["linear_sum_assignment"] = linear_sum_assignment
     names = dict(known)
     for cell in SOURCES[name].cells:
         if "derives" in tags(cell):
@@ -380,6 +382,21 @@ def test_models_of_lesson_07_and_package_agree(kind, layer, state):
         drawn = [model(images, training=training) for model in models]
         np.testing.assert_allclose(*drawn, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(*[sum(model.losses) for model in models], rtol=1e-5)
+
+
+def test_lesson_08_and_package_agree():
+    lesson, theirs = derived("08_do_the_features_mean_anything"), vars(features)
+    made = [names["known_examples"](500, seed=3) for names in (lesson, theirs)]
+    for one, other in zip(*made, strict=True):
+        np.testing.assert_array_equal(one, other)
+    directions, others = RNG.normal(size=(9, 4)), RNG.normal(size=(7, 4))
+    present, active = RNG.random((2, 40, 9)) < 0.5
+    found = []
+    for names in (lesson, theirs):
+        cosine, partner = names["match"](directions, others)
+        found.append([cosine, partner, names["f1_of_activity"](present, active)])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 # Lessons executed

@@ -17,5 +17,3 @@ from .settings import STRENGTHS as STRENGTHS
 from .settings import sweep_name as sweep_name
 from .tables import build_classifier as build_classifier
 from .tables import fit_classifier as fit_classifier
-from .tables import max_cosine_similarity as max_cosine_similarity
-from .tables import superposed_examples as superposed_examples

@@ -35,6 +35,8 @@ def fit(model, setting, images, validation_images=None, **others):
     """
     if setting.get("tied_start"):
         modern.start_tied(model, images)
+    if "frozen" in setting:
+        getattr(model, setting["frozen"]).trainable = False
     callbacks = [modern.Anneal(model.sparsity, *setting["anneal"])] if "anneal" in setting else []
     given = {key: setting[key] for key in TRAINING & setting.keys()}
     given = {"progress": False, "callbacks": callbacks, **given, **others}

@@ -10,6 +10,7 @@ A setting is a dict:
 - images: how many of the training images are used
 - tied_start: whether the encoder starts as the transpose of the decoder
 - anneal: k of a TopK in the first epoch, and after how many epochs it has its own value
+- frozen: "encoder" or "decoder", the side that keeps its random start
 - variant: one of VARIANTS, for the table
 - baseline: features that need no training; nothing else is given then
 """
@@ -174,18 +175,35 @@ L1_CHANGES = {
     "lesson 07": _changed(*CHANGES),
 }
 
-# Known features: examples are no pixels, and smaller than images; so are KLD's strengths.
+# Lesson 08
+
+# Examples made of known features are no images.
 _EXAMPLES = {"hidden_units": 256, "pixels": 64}
 _EXAMPLES |= {"epochs": 10, "steps_per_epoch": 400, "learning_rate": 3e-3}
-_KLD_ON_EXAMPLES = {"beta": 0.2, "lam2": 1e-4, "reconstruction_activation": "linear"}
-KNOWN_STRENGTHS = {
-    "L1": (0.1, 0.15, 0.2, 0.4),
-    "TopK": (3, 5, 8, 16),
-    "JumpReLU": (0.03, 0.05, 0.1, 0.2),
-    "Gated": (0.3, 0.6, 1.0, 2.0),
+
+
+def _recovery(variant, strength, **others):
+    return variant_setting(variant, strength, **{**_EXAMPLES, **others})
+
+
+RECOVERY = _variants(
+    {"TopK": (2, 5, 8, 16, 32), "L1": (0.2, 0.4), "JumpReLU": (0.02, 0.05)},
+    **_EXAMPLES,
+)
+RECOVERY |= {
+    f"TopK 5, {units} units": _recovery("TopK", 5, hidden_units=units) for units in (64, 512)
 }
-KNOWN = _variants(KNOWN_STRENGTHS, **_EXAMPLES)
-KNOWN |= _variants({"KLD": (0.01, 0.02, 0.05, 0.1)}, **_EXAMPLES, **_KLD_ON_EXAMPLES)
+RECOVERY["TopK 5, Matryoshka"] = _recovery("TopK", 5, kind="MatryoshkaAutoencoder")
+RECOVERY |= {
+    f"TopK 5, {side} frozen": _recovery("TopK", 5, frozen=side) for side in ("decoder", "encoder")
+}
+CONTROLS = {
+    f"TopK 25, {side} frozen": variant_setting("TopK", 25, frozen=side)
+    for side in ("decoder", "encoder")
+}
+OVERLAP = {name: SETTINGS[name] for name in ("MSE", "MSE + L2", SPARSER)}
+OVERLAP["TopK"] = {**_LINEAR, "k": 25}
+INSIDE = {"trained": True, "untrained": False}
 
 _PAPERS = {"k": 25, "hidden_units": 1000, "epochs": 60, "tied_start": True, "anneal": (100, 12)}
 K_SPARSE = {"k-sparse, k = 25": _PAPERS}

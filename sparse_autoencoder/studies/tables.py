@@ -1,14 +1,17 @@
 """One function for each table in data/: from a setting and a seed to its rows.
 
 Lesson 05 reads learning_curve and initialisation, lesson 06 the sweep, lesson 07 modern,
-l1_changes, known_features and k_sparse; every scorecard reads results.
+l1_changes and k_sparse, lesson 08 recovery, overlap and inside; every scorecard reads results.
 """
+
+import itertools
 
 import keras
 import numpy as np
 
-from .. import measures
+from .. import features, measures
 from .. import modern as layers
+from ..model import build_autoencoder
 from ..pngs import features_png, images_png
 from ..tables import DATA, sweep_picture
 from ..training import batches
@@ -174,47 +177,78 @@ def modern(setting, seed, data):
     return [_variant_and_strength(setting) | row for row in l1_changes(setting, seed, data)]
 
 
-def superposed_examples(features=256, dimensions=64, examples=20_000, active=5, seed=0):
-    """Examples made of known features, more of them than dimensions ("superposition").
-
-    Args:
-        features: how many directions there are.
-        dimensions: numbers in an example.
-        examples: how many.
-        active: features in an example, on average; each with a size between 0.5 and 1.5.
-        seed: of all that is drawn.
-
-    Returns:
-        (examples, dimensions), and the features, (features, dimensions), of length 1.
-    """
-    rng = np.random.default_rng(seed)
-    directions = rng.normal(size=(features, dimensions))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    sizes = rng.uniform(0.5, 1.5, (examples, features))
-    sizes *= rng.random((examples, features)) < active / features
-    return np.float32(sizes @ directions), np.float32(directions)
-
-
-def max_cosine_similarity(features, decoder):
-    """For each known feature, the cosine to the most similar row of W2: (features,).
-
-    Args:
-        features: (features, dimensions), of length 1.
-        decoder: W2, (units, dimensions).
-    """
-    lengths = np.linalg.norm(decoder, axis=1, keepdims=True)
-    return (features @ (decoder / np.maximum(lengths, 1e-12)).T).max(axis=1)
-
-
-def known_features(setting, seed, data=None):
-    """How well a variant recovers known features; it needs no images."""
-    examples, features = superposed_examples(seed=seed)
-    validation = examples[-2000:]
+def recovery(setting, seed, data=None):
+    """How well known features are found, one by one, in pairs and in families; needs no images."""
+    examples, directions, sizes = features.known_examples(seed=seed)
+    present = sizes[-2000:] > 0
     model = build(setting)
-    fit(model, setting, examples[:-2000], validation, seed=seed)
-    cosine = max_cosine_similarity(features, np.asarray(model.decoder.kernel)).mean()
-    row = _variant_and_strength(setting) | code_metrics(model, validation)
-    return [row | {"cosine": cosine}]
+    fit(model, setting, examples[:-2000], examples[-2000:], seed=seed)
+    decoder = np.asarray(model.decoder.kernel, dtype=float)
+    active = np.asarray(model.encode(examples[-2000:])) > 0
+    best = features.cosines(directions, decoder).max(axis=1)
+    matched, partner = features.match(directions, decoder)
+    f1 = features.f1_of_activity(present, active[:, partner])
+    row = _variant_and_strength(setting) | code_metrics(model, examples[-2000:])
+    row |= {"units": len(decoder), "best": best.mean(), "matched": matched.mean()}
+    row |= {"f1": np.where(partner < 0, 0, f1).mean()}
+    row |= {"frequent": best[:64].mean(), "rare": best[-64:].mean()}
+    row["hedging"] = features.hedging(directions, decoder)
+    row["carried"] = features.carried(directions, decoder)
+    silences = features.silences(directions, sizes[-2000:], decoder, active)
+    return [row | dict(zip(("silent_with_child", "silent_alone"), silences, strict=True))]
+
+
+def overlap(setting, seed, data, models=3):
+    """Which share of the features is found again by a model that differs only in its seed?
+
+    Each pair of models is matched one to one, and a share is given for each of THRESHOLDS; beside
+    it that of as many directions drawn at random which vary as the features of one of them do.
+    """
+    found = []
+    for number in range(models):
+        keras.utils.set_random_seed(number)
+        found.append(np.asarray(_trained(setting, number, data)[2].decoder.kernel))
+    rng, rows = np.random.default_rng(seed), []
+    for first, second in itertools.combinations(range(models), 2):
+        alike, _ = features.match(found[first], found[second])
+        by_chance, _ = features.match(found[first], features.like(found[second], rng))
+        for threshold in THRESHOLDS:
+            row = {"pair": f"{first}-{second}", "threshold": threshold}
+            row |= {"share": np.mean(alike > threshold), "chance": np.mean(by_chance > threshold)}
+            rows.append(row)
+    return rows
+
+
+def inside(setting, seed, data):
+    """Hidden units of a small network, trained or not, beside a sparse code and PCA of them."""
+    from sklearn.decomposition import PCA
+
+    network = build_classifier()
+    if setting:
+        fit_classifier(network, data.x_train, data.y_train, seed)
+    parts = [network.layers[0](x).numpy() for x in (data.x_train, data.x_validation, data.x_test)]
+    lens = build_autoencoder(400, "linear", "linear", layers.TopK(10), pixels=196, unit_norm=True)
+    fit(lens, {"tied_start": True}, parts[0], seed=seed, epochs=4, learning_rate=1e-3)
+    pca = PCA(10, random_state=seed).fit(parts[0])
+    ways = {
+        "hidden units": (np.asarray, np.asarray),
+        "sparse code": (lens.encode, lens),
+        "PCA-10": (pca.transform, lambda h: pca.inverse_transform(pca.transform(h))),
+        "mean": (None, lambda h: np.broadcast_to(parts[0].mean(axis=0), h.shape)),
+    }
+    rows = []
+    for code, (encode, reconstruct) in ways.items():
+        spliced = np.asarray(network.layers[1](np.float32(reconstruct(parts[2])))).argmax(axis=1)
+        row = {"code": code, "accuracy": 100 * np.mean(spliced == data.y_test)}
+        row["fvu"] = measures.unexplained_variance(parts[2], np.asarray(reconstruct(parts[2])))
+        if encode is not None:
+            train, validation, test = (np.asarray(encode(part)) for part in parts)
+            row["purity"] = np.nanmean(features.purity(validation, data.y_validation))
+            for labels in (10, 100):
+                probes = [train, data.y_train, test, data.y_test, labels, 5, seed]
+                row[f"probe_{labels}"] = 100 * measures.linear_probe(*probes).mean()
+        rows.append(row)
+    return rows
 
 
 def k_sparse_model(setting):
@@ -271,7 +305,12 @@ CHOSEN = ["activation", "rho", "beta", "lam1", "lam2", "hidden_units", "batch_si
 LABELS = ["labels_per_class", "accuracy"]
 STARTED = ["labels_per_class", "first_layer", "accuracy"]
 VARIANT, METRICS = ["variant", "strength"], ["l0", "fvu", "size", "dead"]
-TODAY, FOUND = [*METRICS, "probe_10", "seconds"], [*VARIANT, *METRICS, "cosine"]
+TODAY = [*METRICS, "probe_10", "seconds"]
+RECOVERED = [*VARIANT, *METRICS, "units", "best", "matched", "f1", "frequent", "rare", "hedging"]
+RECOVERED += ["carried", "silent_with_child", "silent_alone"]
+THRESHOLDS = [round(0.05 * step, 2) for step in range(6, 20)]
+OVERLAPPING = ["pair", "threshold", "share", "chance"]
+INSIDE = ["code", "accuracy", "fvu", "purity", "probe_10", "probe_100"]
 ERRORS = ["epochs", "seconds", "dead", "alpha", "c", "error_validation", "error"]
 
 TABLES = {
@@ -281,6 +320,9 @@ TABLES = {
     "initialisation": Table(initialisation, settings.STARTS, STARTED, seeds=3, rows=6),
     "modern": Table(modern, settings.SAME_L0 | settings.REVIVALS, [*VARIANT, *TODAY], seeds=3),
     "l1_changes": Table(l1_changes, settings.L1_CHANGES, TODAY, seeds=5),
-    "known_features": Table(known_features, settings.KNOWN, FOUND, seeds=5, needs_images=False),
+    "recovery": Table(recovery, settings.RECOVERY, RECOVERED, seeds=3, needs_images=False),
+    # One run trains all three models of a setting, for they are compared in pairs.
+    "overlap": Table(overlap, settings.OVERLAP, OVERLAPPING, seeds=1, rows=42),
+    "inside": Table(inside, settings.INSIDE, INSIDE, seeds=3, rows=4),
     "k_sparse": Table(k_sparse, settings.K_SPARSE, ERRORS, seeds=5),
 }

@@ -9,7 +9,8 @@ from sparse_autoencoder.vocabulary import HYPERPARAMETERS
 
 ALL = settings.SETTINGS | settings.SWEEP | settings.SAME_L0 | settings.REVIVALS
 ALL |= settings.L1_CHANGES
-ALL |= {f"known: {name}": setting for name, setting in settings.KNOWN.items()}
+ALL |= {f"recovery: {name}": setting for name, setting in settings.RECOVERY.items()}
+ALL |= settings.CONTROLS | {f"overlap: {name}": s for name, s in settings.OVERLAP.items()}
 
 
 def hyperparameters(model):
@@ -44,8 +45,12 @@ def description(model):
         "JumpReLU 0.03": "Autoencoder 784-1000 linear linear unit_norm lam0=0.03 theta=0.1",
         "Gated 0.5": "GatedAutoencoder 784-1000 linear linear unit_norm lam1=0.5",
         "TopK 25, auxiliary loss": "RevivingAutoencoder 784-1000 linear linear unit_norm k=25",
-        "known: KLD 0.01": "Autoencoder 64-256 sigmoid linear rho=0.01 beta=0.2 lam2=0.0001",
-        "known: Gated 2": "GatedAutoencoder 64-256 linear linear unit_norm lam1=2",
+        "TopK 25, decoder frozen": "Autoencoder 784-1000 linear linear unit_norm k=25",
+        "recovery: TopK 5, 64 units": "Autoencoder 64-64 linear linear unit_norm k=5",
+        "recovery: TopK 5, Matryoshka": (
+            "MatryoshkaAutoencoder 64-256 linear linear unit_norm k=5"
+        ),
+        "overlap: TopK": "Autoencoder 784-196 linear linear unit_norm k=25",
     }.items(),
 )
 def test_a_setting_builds_the_model_that_it_names(name, built):
@@ -63,7 +68,7 @@ def test_no_setting_loses_a_hyperparameter_on_the_way_to_its_model():
 
 def test_a_setting_holds_nothing_that_is_not_used():
     used = models.BUILDING | models.TRAINING | HYPERPARAMETERS.keys()
-    others = {"kind", "layer", "images", "tied_start", "anneal", "variant"}
+    others = {"kind", "layer", "images", "tied_start", "anneal", "frozen", "variant"}
     assert set().union(*ALL.values()) <= used | others
 
 

@@ -10,7 +10,7 @@ from conftest import ROOT, needs_mnist, rows_of
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
-from sparse_autoencoder import measures, studies, tables
+from sparse_autoencoder import features, measures, studies, tables
 from sparse_autoencoder.studies import __main__, runs, settings
 from sparse_autoencoder.studies import tables as functions
 from sparse_autoencoder.studies.tables import TABLES
@@ -169,30 +169,63 @@ def test_every_variant_trains_and_is_measured(variant, digits):
         np.testing.assert_allclose(np.linalg.norm(model.decoder.kernel, axis=1), 1, rtol=1e-4)
 
 
-def test_superposed_examples_have_features_of_length_one_and_few_at_a_time():
-    examples, features = studies.superposed_examples(256, 64, examples=4000, active=5, seed=1)
-    assert examples.shape == (4000, 64) and features.shape == (256, 64)
-    np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-5)
-    # About five features of size about 1 in each example; their cross terms vanish on average.
-    energy = np.square(examples).sum(axis=1).mean()
-    assert energy == pytest.approx(5 * (1 + 1 / 12), rel=0.1)
-    same, _ = studies.superposed_examples(256, 64, examples=4000, active=5, seed=1)
-    np.testing.assert_array_equal(examples, same)
+SHORT = {"epochs": 1, "steps_per_epoch": 10}
 
 
-def test_max_cosine_similarity_is_to_the_nearest_row():
-    features = np.eye(3, 4, dtype="float32")
-    decoder = np.array([[0, 2, 0, 0], [1, 0, 0, 1], [-5, 0, 0, 0], [0, 0, 0, 0]], "float32")
-    found = studies.max_cosine_similarity(features, decoder)
-    np.testing.assert_allclose(found, [np.sqrt(0.5), 1, 0])
+def test_known_features_alone_need_no_images():
+    assert [name for name, table in TABLES.items() if not table.needs_images] == ["recovery"]
 
 
-def test_a_row_of_known_features_is_complete_and_needs_no_images():
-    setting = {**settings.KNOWN["TopK 5"], "epochs": 1, "steps_per_epoch": 10}
-    (row,) = functions.known_features(setting, 0)
-    assert row.keys() == {*TABLES["known_features"].columns}
-    assert (row["variant"], row["strength"]) == ("TopK", 5) and 0 < row["cosine"] < 1
-    assert [n for n, table in TABLES.items() if not table.needs_images] == ["known_features"]
+@pytest.mark.parametrize("units", [64, 256])
+def test_a_row_of_recovery_is_what_the_model_found(units, monkeypatch):
+    trained = []
+    monkeypatch.setattr(
+        functions, "build", lambda s: trained.append(studies.build(s)) or trained[0]
+    )
+    setting = {**settings.RECOVERY["TopK 5"], **SHORT, "hidden_units": units}
+    (row,) = functions.recovery(setting, 3)
+    assert row.keys() == {*TABLES["recovery"].columns} and row["units"] == units
+    _, directions, _ = features.known_examples(seed=3)
+    rows = trained[0].decoder.kernel.numpy()
+    assert row["best"] == pytest.approx(np.max(directions @ rows.T, axis=1).mean(), rel=1e-4)
+    assert 0 < row["matched"] < row["best"] < 1 and 0 < row["f1"] < 1
+    assert (row["matched"] < row["best"] / 2) == (units == 64)  # most features have no partner
+
+
+@pytest.mark.parametrize("side", ["encoder", "decoder"])
+def test_a_frozen_side_keeps_its_random_start_while_the_other_learns(side):
+    setting = {**settings.RECOVERY[f"TopK 5, {side} frozen"], **SHORT}
+    examples, *_ = features.known_examples(1000)
+    model = studies.build(setting)
+    start = model.decoder.kernel.numpy()
+    studies.fit(model, setting, examples)
+    kernels = {"encoder": model.encoder.kernel.numpy().T, "decoder": model.decoder.kernel.numpy()}
+    assert {name for name in kernels if np.array_equal(kernels[name], start)} == {side}
+
+
+def test_pairs_of_models_are_compared_at_every_threshold(digits, no_training):
+    rows = functions.overlap({"hidden_units": 20}, 0, digits)
+    assert len(rows) == TABLES["overlap"].rows == 3 * len(functions.THRESHOLDS)
+    assert all(row.keys() == {*TABLES["overlap"].columns} for row in rows)
+    assert [seed for *_, seed in no_training] == [0, 1, 2]
+    for pair in ("0-1", "0-2", "1-2"):
+        shares = [row["share"] for row in rows if row["pair"] == pair]
+        assert shares == sorted(shares, reverse=True)
+    assert not any(row["share"] for row in rows if row["threshold"] > 0.5)  # nothing was learnt
+
+
+@pytest.mark.filterwarnings("ignore:lbfgs failed")
+@pytest.mark.parametrize("trained", [True, False])
+def test_a_look_inside_has_a_row_for_each_code(trained, digits, no_training, monkeypatch):
+    fitted = []
+    monkeypatch.setattr(functions, "fit_classifier", lambda model, *data: fitted.append(model))
+    rows = functions.inside(trained, 0, digits)
+    assert bool(fitted) == trained
+    assert [row["code"] for row in rows] == ["hidden units", "sparse code", "PCA-10", "mean"]
+    assert rows[0].keys() == {*TABLES["inside"].columns}
+    own, sparse, pca, mean = rows
+    assert own["fvu"] == 0 and mean["fvu"] == pytest.approx(1, abs=0.05)
+    assert pca["fvu"] < sparse["fvu"] and "purity" not in mean
 
 
 def test_the_k_sparse_model_stays_tied_while_it_trains(digits):

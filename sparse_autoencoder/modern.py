@@ -122,7 +122,10 @@ class JumpReLU(Penalty):
         self.offset = self.add_weight(name="offset", shape=input_shape[-1:], initializer="zeros")
 
     def call(self, code):
-        kept, active = jump(code, ops.relu(self.theta + self.offset), self.width)
+        theta = self.theta + self.offset
+        # As relu(θ), but with the slope 1 below 0 too: there θ would never learn again.
+        theta += ops.stop_gradient(ops.relu(theta) - theta)
+        kept, active = jump(code, theta, self.width)
         term = self.lam * ops.mean(ops.sum(active, axis=-1))
         self.add_term(term, ops.shape(code)[0])
         return kept
@@ -267,7 +270,7 @@ class MatryoshkaAutoencoder(Autoencoder):
         super().__init__(encoder, decoder, sparsity, l2, **kwargs)
         self.parts, self.nested_error = parts, OtherError("nested")
 
-    def call(self, images):
+    def call(self, images, training=None):  # asked for, so that the layers within are told
         code = self.encode(images)
         W2, b2 = (ops.convert_to_tensor(weights) for weights in self.decoder.weights)
         firsts = [round(part * W2.shape[0]) for part in self.parts]

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from conftest import differences
 
-from sparse_autoencoder import L1Sparsity, build_autoencoder, sse, train
+from sparse_autoencoder import Autoencoder, L1Sparsity, build_autoencoder, sse, train
 from sparse_autoencoder.modern import (
     Anneal,
     BatchTopK,
@@ -109,8 +109,9 @@ def test_afterwards_a_fixed_threshold_stands_for_the_competition():
     assert np.mean(np.asarray(layer(batches.reshape(-1, 30))) > 0) * 30 == pytest.approx(5, abs=0.1)
 
 
-def test_a_model_tells_it_when_it_trains():
-    model = build_autoencoder(20, "linear", "linear", BatchTopK(4), pixels=12, unit_norm=True)
+@pytest.mark.parametrize("kind", [Autoencoder, MatryoshkaAutoencoder])
+def test_a_model_tells_it_when_it_trains(kind):
+    model = build_autoencoder(20, "linear", "linear", BatchTopK(4), pixels=12, kind=kind)
     start_tied(model, IMAGES)
     model(IMAGES)
     assert float(model.sparsity.threshold) == 0
@@ -175,6 +176,17 @@ def test_a_higher_l0_strength_leaves_fewer_active_units():
             layer.offset.assign_sub(0.1 * tape.gradient(loss, layer.offset.value))
         active.append(np.sum(kept.numpy() > 0))
     assert active[1] < 0.7 * active[0]
+
+
+def test_a_threshold_of_0_rises_again_at_a_price():
+    layer, code = JumpReLU(lam=1.0, theta=0.0), np.full((4, 3), 0.01, "float32")
+    layer(code)
+    for offset in (0.0, -0.5):
+        layer.offset.assign(np.full(3, offset))
+        with tf.GradientTape() as tape:
+            layer(code)
+            loss = layer.losses[0]
+        assert np.all(tape.gradient(loss, layer.offset.value) < 0)
 
 
 # ---------------------------------------------------------------------- Gated

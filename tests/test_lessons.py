@@ -290,7 +290,7 @@ RNG = np.random.default_rng(0)
 
 def derived(name):
     """The functions and classes that a lesson derives, defined on their own."""
-    known = vars(package) | vars(features) | {"np": np, "ops": keras.ops}
+    known = vars(package) | vars(features) | {"np": np, "ops": keras.ops, "STEPS": 390}
     known["linear_sum_assignment"] = linear_sum_assignment
     names = dict(known)
     for cell in SOURCES[name].cells:

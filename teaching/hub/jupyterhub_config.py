@@ -6,7 +6,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
-from classroom import (  # noqa: E402
+from students import (  # noqa: E402
     FOLDER,
     GROUP,
     HOMES,

@@ -13,9 +13,8 @@ from nativeauthenticator import NativeAuthenticator, handlers
 
 FOLDER, TEACHER, CODE = Path(os.environ["FOLDER"]), os.environ["TEACHER"], os.environ["CODE"]
 GROUP, HOMES = FOLDER.name, FOLDER / "homes"
-RUN = (
-    Path("/run") / GROUP
-)  # names short enough for sockets; in memory, so a full disk does not matter
+# In memory, so a full disk does not matter; the names are short enough for sockets.
+RUN = Path("/run") / GROUP
 
 
 class SignUp(handlers.SignUpHandler):

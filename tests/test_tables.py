@@ -15,7 +15,7 @@ def test_a_table_is_read_by_its_name():
 
 
 def test_a_wrong_name_lists_the_right_ones():
-    with pytest.raises(FileNotFoundError, match="no table 'curves'.*initialisation, k_sparse"):
+    with pytest.raises(FileNotFoundError, match="no table 'curves'.*inside, k_sparse"):
         tables.table("curves")
 
 

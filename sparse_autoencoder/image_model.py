@@ -159,7 +159,7 @@ class ImageModel(keras.Model):
             known = getattr(images, "images", None)  # of training.batches
             firsts = images.take(1) if known is None else [known]
         elif isinstance(images, keras.utils.PyDataset):
-            firsts = [images[i] for i in range(min(1, len(images)))]
+            firsts = [images[0]] if len(images) else []
         elif hasattr(images, "__next__"):
             firsts = list(itertools.islice(images, 1))
             stream = (batch for batch in itertools.chain(firsts, images))  # Keras asks for one such

@@ -64,6 +64,16 @@ def verdicts(notebook):
 # Sources
 
 
+def test_readme_and_lessons_name_the_same_minutes():
+    said = r"\]\(notebooks/(0\d\w+)\.ipynb\) .*\| (\d+) min \| (\d+) min \|$"
+    readme = re.findall(said, (ROOT / "README.md").read_text(encoding="utf-8"), re.M)
+    assert [name for name, *_ in readme] == [name for name in SOURCES if name[0] == "0"]
+    for name, read, run in readme:
+        text = (ROOT / "lessons" / f"{name}.md").read_text(encoding="utf-8")
+        found = re.search(r"about (\d+) minutes to read, about (a|\d+) minutes? to run", text)
+        assert found.groups() == (read, "a" if run == "1" else run), name
+
+
 def test_the_lessons_and_the_appendices_are_there():
     assert list(SOURCES) == [
         *("01_mse_baseline", "02_l2_penalty", "03_kl_sparsity", "04_relu_l1", "05_using_the_code"),

@@ -197,10 +197,6 @@ RECOVERY["TopK 5, Matryoshka"] = _recovery("TopK", 5, kind="MatryoshkaAutoencode
 RECOVERY |= {
     f"TopK 5, {side} frozen": _recovery("TopK", 5, frozen=side) for side in ("decoder", "encoder")
 }
-CONTROLS = {
-    f"TopK 25, {side} frozen": variant_setting("TopK", 25, frozen=side)
-    for side in ("decoder", "encoder")
-}
 OVERLAP = {name: SETTINGS[name] for name in ("MSE", "MSE + L2", SPARSER)}
 OVERLAP["TopK"] = {**_LINEAR, "k": 25}
 INSIDE = {"trained": True, "untrained": False}

@@ -10,7 +10,7 @@ from sparse_autoencoder.vocabulary import HYPERPARAMETERS
 ALL = settings.SETTINGS | settings.SWEEP | settings.SAME_L0 | settings.REVIVALS
 ALL |= settings.L1_CHANGES
 ALL |= {f"recovery: {name}": setting for name, setting in settings.RECOVERY.items()}
-ALL |= settings.CONTROLS | {f"overlap: {name}": s for name, s in settings.OVERLAP.items()}
+ALL |= {f"overlap: {name}": setting for name, setting in settings.OVERLAP.items()}
 
 
 def hyperparameters(model):

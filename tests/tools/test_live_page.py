@@ -177,6 +177,60 @@ def test_no_frame_from_before_moves_a_slider_back(opened):
     assert opened.text(".playground-beta output") == "20"
 
 
+# Which ticks of the view no frame has answered yet, and the most there ever were.
+COUNT_WAITING = """
+const waiting = new Set();
+window.most = 0;
+window.Worker = class extends Worker {
+  constructor(...all) {
+    super(...all);
+    this.addEventListener("message", ({ data: { content } }) => {
+      if (content?.kind === "frame") waiting.delete(content.n);
+    });
+  }
+  postMessage(message, ...rest) {
+    if (message.content?.do === "tick") waiting.add(message.content.n);
+    window.most = Math.max(window.most, waiting.size);
+    super.postMessage(message, ...rest);
+  }
+};
+"""
+
+
+def test_a_slow_processor_obeys_and_queues_nothing(file, page):
+    with page.context.browser.new_page() as slow:
+        slow.asked_for = []
+        slow.add_init_script(COUNT_WAITING)
+        slow.context.new_cdp_session(slow).send("Emulation.setCPUThrottlingRate", {"rate": 4})
+        opened = Live(slow, file).open()
+        opened.press("train")
+        opened.trains()
+        for value in (5, 10, 20):
+            opened.press("beta", "ArrowRight")
+            assert opened.text(".playground-beta output") == str(value)
+        opened.until(beta=20, state="training")
+        opened.trains()
+        assert opened.text(".playground-beta output") == "20"
+        assert 1 <= slow.evaluate("window.most") <= 2
+
+
+def test_a_page_that_is_opened_twice_trains_two_models(file, opened):
+    opened.open()
+    with opened.page.expect_popup() as popup:
+        opened.page.evaluate("window.open('about:blank')")
+    with popup.value as page:
+        page.asked_for = []
+        other = Live(page, file).open("#rho=0.1&beta=5")
+        other.press("train")
+        other.trains()
+        assert opened.status()["step"] == "0"
+        opened.until(rho=0.05, beta=3)
+        opened.press("step")
+        opened.until(step=1)
+        other.trains()
+        other.until(rho=0.1, beta=5)
+
+
 def test_presets_seeds_and_the_other_model_move_what_the_page_shows(opened):
     opened.open()
     opened.choose("preset", "UFLDL's settings")

@@ -45,7 +45,7 @@ def description(model):
         "JumpReLU 0.03": "Autoencoder 784-1000 linear linear unit_norm lam0=0.03 theta=0.1",
         "Gated 0.5": "GatedAutoencoder 784-1000 linear linear unit_norm lam1=0.5",
         "TopK 25, auxiliary loss": "RevivingAutoencoder 784-1000 linear linear unit_norm k=25",
-        "TopK 25, decoder frozen": "Autoencoder 784-1000 linear linear unit_norm k=25",
+        "recovery: TopK 5, decoder frozen": "Autoencoder 64-256 linear linear unit_norm k=5",
         "recovery: TopK 5, 64 units": "Autoencoder 64-64 linear linear unit_norm k=5",
         "recovery: TopK 5, Matryoshka": (
             "MatryoshkaAutoencoder 64-256 linear linear unit_norm k=5"

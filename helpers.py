@@ -192,7 +192,7 @@ def scorecard(live, data_name, earlier=()):
     """The table at a lesson's end, one row a model, as HTML.
 
     Each figure has two columns: mean ± sd over the seeds of data/results.csv, and this run. The
-    baseline is grey, the best of a column bold.
+    baseline is grey; bold is the best of a column, and each mean that reads the same.
 
     Args:
         live: model name → its figures (see measures.score). One that data/results.csv knows as a
@@ -232,10 +232,11 @@ def scorecard(live, data_name, earlier=()):
 def _column(values, measure):
     """A column of the scorecard as HTML, from the values of each model."""
     means = np.array([np.mean(some) if len(some) else np.nan for some in values])
-    compared = measure.best and np.isfinite(means).sum() > 1  # one alone is no best
-    best = getattr(np, f"nan{measure.best}")(means) if compared else np.nan
     texts = [_mean_and_sd(np.array(some), measure.digits) for some in values]
-    return [f"<b>{t}</b>" if mean == best else t for t, mean in zip(texts, means, strict=True)]
+    if not measure.best or np.isfinite(means).sum() < 2:  # one alone is no best
+        return texts
+    best, *_ = texts[getattr(np, f"nanarg{measure.best}")(means)].split()
+    return [f"<b>{t}</b>" if t.split()[0] == best else t for t in texts]
 
 
 def _grey(text):

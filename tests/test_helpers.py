@@ -217,6 +217,13 @@ def test_scorecard_marks_the_baseline_and_the_best_of_a_column(results):
     assert not any(td.span for name in ("MSE", "mine") for td in rows[name].values())
 
 
+def test_scorecard_marks_all_that_read_the_same_as_the_best(results):
+    live = {"mine": {"sse_test": 1.651}, "yours": {"sse_test": 1.654}, "pixels": {"sse_test": 1.66}}
+    rows = cells(helpers.scorecard(live, "digits", earlier=["MSE", "near"]))
+    bold = [name for name, row in rows.items() if row["test SSE", "this run"].b]
+    assert bold == ["mine", "yours"]
+
+
 def test_scorecard_without_a_run_shows_the_seeds_alone(results):
     card = helpers.scorecard({}, "MNIST", earlier=["MSE"])
     assert "this run" not in card.data

@@ -32,6 +32,7 @@ NOT_HANDED_OUT = {"slide", "notes", "solutions", "mistake", "worked"}
 OF_THE_SOURCE = {"solutions", "answer", "check"}  # tags that no notebook needs
 ANSWER = re.compile(r"^([ ]*)### BEGIN SOLUTION\n.*?### END SOLUTION", re.M | re.S)
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+BAR_TIMES = re.compile(r"(?<=\d \[)[\d:]+<[\d:?]+, +[\d.?]+(s/epoch|epoch/s)(, )?")
 PEAK_MEMORY = "import resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
 
 
@@ -148,11 +149,12 @@ def execute(notebook, parameters=None):
 
 
 def clean(output):
-    """An output without a progress bar's earlier states, and its picture in 256 colours."""
+    """An output without a progress bar's earlier states and times, its picture in 256 colours."""
     output.get("metadata", {}).clear()
     if output.output_type == "stream":  # of a line that was rewritten, the last state
         lines = [line.rstrip("\r").rsplit("\r", 1)[-1].rstrip() for line in output.text.split("\n")]
-        output.text = re.sub(r"\n{2,}\Z", "\n", "\n".join(lines))
+        text = BAR_TIMES.sub("", "\n".join(lines))  # how busy the computer was is no result
+        output.text = re.sub(r"\n{2,}\Z", "\n", text)
     if png := output.get("data", {}).get("image/png"):
         file, picture = io.BytesIO(), Image.open(io.BytesIO(base64.b64decode(png)))
         picture = picture.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE)  # grays the white

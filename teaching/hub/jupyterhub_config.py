@@ -59,7 +59,12 @@ c.Spawner.start_timeout = 180
 c.Spawner.http_timeout = 180
 c.Spawner.default_url = "/lab/tree/lessons/01_mse_baseline.ipynb"
 c.Spawner.environment = {
-    "MALLOC_ARENA_MAX": "1",  # one pool of memory for all threads of a kernel: it needs less
+    # A kernel keeps less of what it has freed: one pool for all its threads, from which large
+    # arrays (1 MB) go back at once; and oneDNN, which keeps what it freed, is left out.
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": "1000000",
+    "MALLOC_TRIM_THRESHOLD_": "30000000",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
     "SPARSE_AUTOENCODER_IMAGES": str(FOLDER / "images"),
     "JUPYTER_RUNTIME_DIR": lambda spawner: str(RUN / spawner.user.name),
     "JUPYTER_CONFIG_PATH": lambda spawner: FOR_TEACHER if spawner.user.name == TEACHER else "",

@@ -166,6 +166,43 @@ def show_plane(rows, own, other, ax=None):
     return ax
 
 
+def means(runs, columns, rows=None):
+    """Mean ± sd over the seeds of each setting, as texts, and n, how many seeds; a DataFrame.
+
+    Args:
+        runs: a table of results (see table), with a column "setting".
+        columns: column of `runs` → what it is called.
+        rows: setting → what it is called, in the order wanted; by default all, as they come.
+    """
+    rows = {name: name for name in runs.setting.unique()} if rows is None else rows
+    of_setting = {label: runs[runs.setting == name] for name, label in rows.items()}
+    texts = {}
+    for key, label in columns.items():
+        digits = 2 if runs[key].max() < 2 else 1
+        values = [some[key].dropna().to_numpy() for some in of_setting.values()]
+        texts[label] = [_mean_and_sd(some, digits) for some in values]
+    return pd.DataFrame(texts, of_setting).assign(n=[len(some) for some in of_setting.values()])
+
+
+def plot_means(runs, x, y, by="setting", ax=None, **look):
+    """The mean over seeds of y against that of x, the sd of y as bars; returns the Axes.
+
+    Args:
+        runs: a table of results (see table).
+        x: a column of `runs`.
+        y: likewise.
+        by: the column whose values are the points; a line joins them in the order of x.
+        ax: the axes to draw on; new ones by default.
+        look: how the line looks, as for Axes.errorbar.
+    """
+    points = runs.groupby(by)[[x, y]]
+    mean, sd = (figures.reset_index(drop=True) for figures in (points.mean(), points.std()))
+    mean = mean.sort_values(x)
+    ax = axes_or_new(ax)
+    ax.errorbar(mean[x], mean[y], sd[y][mean.index].fillna(0), capsize=3, **look)
+    return ax
+
+
 def with_sliders(draw, **sliders):
     """A picture below sliders, drawn anew whenever one is let go; returns the widget.
 

@@ -1,6 +1,6 @@
 """Do features mean anything? Known ones to look for, and features matched with others.
 
-A feature is a row of W2 here: what one unit draws. Lesson 08 derives what stands in this module.
+A feature is a row of W2 here: what one unit draws. Lesson 08 derives or uses what stands here.
 """
 
 import numpy as np
@@ -170,3 +170,39 @@ def purity(code, labels, top=50):
     strongest = labels[np.argsort(-code, axis=0, kind="stable")[:top]]
     counts = [(strongest == label).sum(axis=0) for label in np.unique(labels)]
     return np.where((code > 0).sum(axis=0) < top, np.nan, 100 * np.max(counts, axis=0) / top)
+
+
+def squeeze(absent, fading, features=5, starts=4, steps=2000, seed=0):
+    """Train the smallest example of superposition: features that pass through two numbers.
+
+    h = xW and x̂ = max(0, hWᵀ + b), with Adam on batches of 256 examples; Elhage et al. 2022.
+
+    Args:
+        absent: how often a feature is 0, between 0 and 1; else it lies between 0 and 1, at random.
+        fading: the importance of a feature's squared error, as a multiple of the one before.
+        features: how many there are.
+        starts: trained side by side; the one with the lowest loss is returned.
+        steps: of training.
+        seed: of the starts and the examples.
+
+    Returns:
+        W, (features, 2).
+    """
+    rng = np.random.default_rng(seed)
+    importance = fading ** np.arange(features)
+    learnt = rng.normal(size=(starts, features, 3)) / 2  # of each start: W, and b behind it
+    mean, square, losses = np.zeros_like(learnt), np.zeros_like(learnt), np.zeros(starts)
+    for step in range(1, steps + 1):
+        x = rng.random((256, features)) * (rng.random((256, features)) >= absent)
+        W, b = learnt[..., :2], learnt[..., 2]
+        h = x @ W
+        z = h @ W.swapaxes(1, 2) + b[:, None]
+        error = np.maximum(z, 0) - x
+        losses += 0.01 * (np.mean(importance * error**2, axis=(1, 2)) - losses)
+        slope = importance * error * (z > 0) / len(x)
+        by_W = slope.swapaxes(1, 2) @ h + x.T @ (slope @ W)
+        gradient = np.concatenate([by_W, slope.sum(axis=1)[..., None]], axis=2)
+        mean += 0.1 * (gradient - mean)
+        square += 0.001 * (gradient**2 - square)
+        learnt -= 0.02 * mean / (1 - 0.9**step) / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
+    return learnt[losses.argmin(), :, :2]

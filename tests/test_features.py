@@ -106,3 +106,9 @@ def test_purity_is_the_share_of_the_commonest_digit_among_the_top_images():
     code = np.array([[9, 0, 1], [8, 0, 2], [7, 0, 3], [6, 2, 4], [5, 3, 5], [4, 0, 6.0]])
     found = features.purity(code, labels, top=4)
     np.testing.assert_allclose(found, [75, np.nan, 50])  # the second is active in two images
+
+
+@pytest.mark.parametrize("absent, fading, long", [(0.95, 1, 5), (0, 0.7, 2)])
+def test_rare_features_share_two_numbers_and_frequent_ones_do_not(absent, fading, long):
+    W = features.squeeze(absent, fading)
+    assert W.shape == (5, 2) and np.sum(np.linalg.norm(W, axis=1) > 0.5) == long

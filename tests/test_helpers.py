@@ -3,6 +3,7 @@
 import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
@@ -239,6 +240,31 @@ def test_the_spread_is_shown_with_as_many_digits_as_it_needs(results):
 def test_scorecard_says_which_setting_is_missing(results):
     with pytest.raises(KeyError, match="no setting 'nonesuch': run `make results`"):
         helpers.scorecard({}, "MNIST", earlier=["nonesuch"])
+
+
+RUNS = pd.DataFrame(
+    [("A", 0, 3, 0.5), ("B", 0, 1, 0.10), ("A", 1, 5, 0.5), ("B", 1, 1, 0.12), ("C", 0, 9, 0.2)],
+    columns=["setting", "seed", "l0", "fvu"],
+)
+
+
+def test_means_of_settings_stand_in_the_order_and_by_the_names_asked_for():
+    table = helpers.means(RUNS, {"l0": "L0", "fvu": "FVU"}, {"B": "second", "A": "first", "C": "C"})
+    assert list(table.index) == ["second", "first", "C"]
+    assert list(table.L0) == ["1.0", "4.0 ± 1.4", "9.0"]
+    assert list(table.FVU) == ["0.11 ± 0.01", "0.50", "0.20"] and list(table.n) == [2, 2, 1]
+    assert list(helpers.means(RUNS, {"l0": "L0"}).index) == ["A", "B", "C"]
+
+
+@pytest.mark.parametrize("by", ["setting", "l0"])
+def test_means_are_drawn_along_x_with_the_spread_as_bars(by):
+    ax = helpers.plot_means(RUNS, "l0", "fvu", by, label="mine")
+    points = ax.lines[0].get_xydata()
+    expected = {"setting": [[1, 0.11], [4, 0.5], [9, 0.2]]}
+    expected["l0"] = [[1, 0.11], [3, 0.5], [5, 0.5], [9, 0.2]]
+    np.testing.assert_allclose(points, expected[by])
+    bars = [np.ptp(bar[:, 1]) for bar in ax.collections[0].get_segments()]
+    np.testing.assert_allclose(bars, [2 * 0.02 / 2**0.5, *[0] * (len(points) - 1)], atol=1e-12)
 
 
 def test_a_plane_shows_the_units_that_lie_in_it_and_both_features():

@@ -8,7 +8,7 @@ from sparse_autoencoder.studies import models, settings
 from sparse_autoencoder.vocabulary import HYPERPARAMETERS
 
 ALL = settings.SETTINGS | settings.SWEEP | settings.SAME_L0 | settings.REVIVALS
-ALL |= settings.L1_CHANGES
+ALL |= settings.L1_CHANGES | settings.CONTROLS
 ALL |= {f"recovery: {name}": setting for name, setting in settings.RECOVERY.items()}
 ALL |= {f"overlap: {name}": setting for name, setting in settings.OVERLAP.items()}
 

@@ -274,7 +274,9 @@ def score(data, model=None, encode=None, seed=0):
     test_features = np.asarray(encode(data.x_test))
     figures = {}
     if model is not None:
-        figures["sse_test"] = mean_sse(data.x_test, np.asarray(model(data.x_test)))
+        parts = np.array_split(data.x_test, 10)  # all at once would take much memory
+        reconstructions = np.concatenate([np.asarray(model(part)) for part in parts])
+        figures["sse_test"] = mean_sse(data.x_test, reconstructions)
         figures["mean_activation"] = float(mean_activation(test_features).mean())
         figures["active_units"] = float(active_units(test_features, model).mean())
         figures["dead_units"] = int(dead_units(test_features, model).sum())

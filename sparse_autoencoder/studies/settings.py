@@ -177,6 +177,10 @@ L1_CHANGES = {
 
 # Lesson 08
 
+CONTROLS = {
+    f"TopK 25, {side} frozen": variant_setting("TopK", 25, frozen=side)
+    for side in ("decoder", "encoder")
+}
 # Examples made of known features are no images.
 _EXAMPLES = {"hidden_units": 256, "pixels": 64}
 _EXAMPLES |= {"epochs": 10, "steps_per_epoch": 400, "learning_rate": 3e-3}
@@ -198,7 +202,7 @@ RECOVERY |= {
     f"TopK 5, {side} frozen": _recovery("TopK", 5, frozen=side) for side in ("decoder", "encoder")
 }
 OVERLAP = {name: SETTINGS[name] for name in ("MSE", "MSE + L2", SPARSER)}
-OVERLAP["TopK"] = {**_LINEAR, "k": 25}
+OVERLAP |= {"L1": {**VARIANTS["L1"][1], "lam1": 1.0}, "TopK": {**_LINEAR, "k": 25}}
 INSIDE = {"trained": True, "untrained": False}
 
 _PAPERS = {"k": 25, "hidden_units": 1000, "epochs": 60, "tied_start": True, "anneal": (100, 12)}

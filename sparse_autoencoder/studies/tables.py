@@ -198,7 +198,7 @@ def recovery(setting, seed, data=None):
     return [row | dict(zip(("silent_with_child", "silent_alone"), silences, strict=True))]
 
 
-def overlap(setting, seed, data, models=3):
+def overlap(setting, seed, data, models=5):
     """Which share of the features is found again by a model that differs only in its seed?
 
     Each pair of models is matched one to one, and a share is given for each of THRESHOLDS; beside
@@ -318,11 +318,16 @@ TABLES = {
     "sweep": Table(sweep, settings.SWEEP, SCORES + CHOSEN, seeds=3),
     "learning_curve": Table(learning_curve, settings.CODES, LABELS, seeds=5, rows=7),
     "initialisation": Table(initialisation, settings.STARTS, STARTED, seeds=3, rows=6),
-    "modern": Table(modern, settings.SAME_L0 | settings.REVIVALS, [*VARIANT, *TODAY], seeds=3),
+    "modern": Table(
+        modern,
+        settings.SAME_L0 | settings.REVIVALS | settings.CONTROLS,
+        [*VARIANT, *TODAY],
+        seeds=3,
+    ),
     "l1_changes": Table(l1_changes, settings.L1_CHANGES, TODAY, seeds=5),
     "recovery": Table(recovery, settings.RECOVERY, RECOVERED, seeds=3, needs_images=False),
-    # One run trains all three models of a setting, for they are compared in pairs.
-    "overlap": Table(overlap, settings.OVERLAP, OVERLAPPING, seeds=1, rows=42),
+    # One run trains all five models of a setting, for they are compared in pairs.
+    "overlap": Table(overlap, settings.OVERLAP, OVERLAPPING, seeds=1, rows=140),
     "inside": Table(inside, settings.INSIDE, INSIDE, seeds=3, rows=4),
     "k_sparse": Table(k_sparse, settings.K_SPARSE, ERRORS, seeds=5),
 }

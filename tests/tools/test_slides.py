@@ -116,7 +116,7 @@ def test_slides_fit_the_screen_fetch_nothing_and_the_speaker_sees_the_notes(stem
     measured = dict(page.evaluate(FAULTS))
     assert {cell: faults for cell, faults in measured.items() if faults} == {}
     assert len(measured) >= 10 and {"title", "takeaways"} <= set(measured)
-    assert page.locator("section figure img").count() >= 3
+    assert page.locator("section figure img").count() >= 4
     assert [url for url in page.asked_for if not url.startswith("data:")] == [decks[stem].as_uri()]
     page.locator("section[data-cell=takeaways]").evaluate(
         "slide => slide.insertAdjacentHTML('beforeend', '<p>line</p>'.repeat(40))"

@@ -78,7 +78,7 @@ def test_the_lessons_and_the_appendices_are_there():
     assert list(SOURCES) == [
         *("01_mse_baseline", "02_l2_penalty", "03_kl_sparsity", "04_relu_l1", "05_using_the_code"),
         *("06_tradeoff", "07_modern_sparse_autoencoders", "08_do_the_features_mean_anything"),
-        *("appendix_scorecard", "appendix_source_recipe"),
+        *("appendix_scorecard", "appendix_source_recipe", "appendix_superposition"),
     ]
     there = {path for path in NOTEBOOKS.rglob("*.ipynb") if "." not in path.parent.name}
     assert there == set(MADE), "lessons/ is the only source of notebooks"
@@ -141,7 +141,7 @@ def test_committed_notebook_is_one_clean_run_on_mnist_where_all_holds(path):
     if path in SOLUTIONS:
         assert "(50000, 784)" in text
         assert all(said.startswith("Right") for said in verdicts(notebook))
-    elif path.stem != "appendix_scorecard":  # which trains nothing
+    elif path.stem not in ("appendix_scorecard", "appendix_superposition"):  # they load no images
         assert "MNIST, this run" in text or "(50000, 784)" in text
         assert "All statements hold." in text
         assert sum(len(pictures(cell)) for cell in cells) >= 3
@@ -176,7 +176,7 @@ def test_cells_are_short_and_have_readable_names(path):
 def test_lesson_has_the_course_anatomy(name):
     notebook = committed(NOTEBOOKS / f"{name}.ipynb")
     cells = {cell.id: cell for cell in notebook.cells}
-    assert {"title", "check", "scorecard", "takeaways", "quiz", "next", "playground"} <= set(cells)
+    assert {"title", "check", "takeaways", "quiz", "next", "playground"} <= set(cells)
     assert [cell.id for cell in notebook.cells if "parameters" in tags(cell)] == ["parameters"]
     assert sum("**Predict" in cell.source for cell in notebook.cells) >= 3
     widget = "explorer" if name == "06_tradeoff" else "playground"

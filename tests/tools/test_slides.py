@@ -83,7 +83,7 @@ def test_a_deck_is_one_file_with_notes_and_descriptions_and_without_rubble(decks
             assert len(image["alt"]) > 40 and not image["alt"].startswith("No description")
         cells = lessons.read(lessons.SOURCES / f"{stem}.md").cells
         assert len(deck.select(".source")) == sum("code" in cell.metadata for cell in cells)
-        assert deck.select("section table"), "the scorecard"
+        assert deck.select("section table"), "a table of results"
         for notes in deck.select("aside.notes"):
             assert notes.extract().text.strip()
         text = deck.select_one(".slides").get_text(" ")

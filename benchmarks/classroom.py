@@ -91,16 +91,17 @@ class Student(threading.Thread):
 def playground(kernel, code):
     """Run the playground's cell: the id under which its view is asked."""
     asked = kernel.send("execute_request", {"code": code, "silent": False})
-    view = None
-    while True:
+    view = reply = None
+    while not (view and reply):  # which come by two ways, in any order
         message = kernel.receive()
         state = message.get("content", {}).get("data", {}).get("state", {})
         if message["header"]["msg_type"] == "comm_open" and state.get("kind") == "playground":
             view = message["content"]["comm_id"]
         of_ours = message["parent_header"].get("msg_id") == asked
         if of_ours and message["header"]["msg_type"] == "execute_reply":
-            assert view and message["content"]["status"] == "ok", message["content"]
-            return view
+            reply = message["content"]
+            assert reply["status"] == "ok", reply
+    return view
 
 
 def train(kernel, view, seconds):

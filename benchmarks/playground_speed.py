@@ -79,17 +79,20 @@ SweepExplorer(sliders=("rho", "beta"), activation="sigmoid", lam2=0.003)
 """
 # From the key to the moment at which a picture with the new setting stands on the page.
 WAIT = """([line, setting, slider, drawn]) => {
-    const value = () => document.querySelector(line).dataset[setting];
-    const before = value();
-    let pictures = null; // as many as there were when the new setting was said
+    const status = document.querySelector(line), before = status.dataset[setting];
     window.delay = new Promise(resolve => {
         document.querySelector(slider + ' .noUi-handle').addEventListener('keydown', () => {
             const start = performance.now();
+            let pictures = null; // as many as there were when the new setting was said
+            const said = new MutationObserver(() => {
+                if (status.dataset[setting] !== before) pictures ??= window.pictures;
+            });
+            said.observe(status, {attributes: true});
             const look = () => {
-                if (value() !== before) pictures ??= window.pictures;
-                if (pictures !== null && (!drawn || window.pictures > pictures))
-                    resolve(performance.now() - start);
-                else setTimeout(look);
+                if (pictures === null || (drawn && window.pictures === pictures))
+                    return setTimeout(look);
+                said.disconnect();
+                resolve(performance.now() - start);
             };
             look();
         }, {once: true, capture: true});

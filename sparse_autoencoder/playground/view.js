@@ -112,6 +112,11 @@ class Clock {
     this.pump();
   }
 
+  /** Whether a request that a hand caused has no answer yet. */
+  get hasTouched() {
+    return [...this.sent.values()].some((request) => request.touched);
+  }
+
   /** Whether anybody can see it. */
   get present() {
     return this.el.isConnected && !document.hidden;
@@ -127,10 +132,14 @@ class Clock {
     const { frame } = this;
     if (!frame || !this.present) return;
     const hurry = now() - this.touchedAt < HURRY;
-    const most = hurry || frame.wait > 0 || this.patience > LOST ? 1 : 2;
     const rests = now() - this.frameAt < (frame.wait ?? 0);
     const due = this.trains && frame.playing && frame.clock === this.view && !rests;
-    while (this.sent.size < most && (due || this.ping) && !this.ended) {
+    const room = () => {
+      if (this.patience > LOST) return 1;
+      if (this.ping) return this.hasTouched ? 1 : 2; // a move does not wait for an answer to a tick
+      return hurry || frame.wait > 0 ? 1 : 2;
+    };
+    while (this.sent.size < room() && (due || this.ping) && !this.ended) {
       this.ping = false;
       this.send({ do: "tick", ...(hurry && { hurry }) });
     }
@@ -193,9 +202,8 @@ class Clock {
 
   /** Every now and then: is an answer overdue, or lost? */
   check() {
-    const touched = [...this.sent.values()].some((request) => request.touched);
     const usual = 1.5 * (this.frame?.ms?.train ?? 0); // at the speed "fast" an answer takes longer
-    const due = Math.max(touched || !this.frame ? OVERDUE.touched : OVERDUE.untouched, usual);
+    const due = Math.max(this.hasTouched || !this.frame ? OVERDUE.touched : OVERDUE.untouched, usual);
     const silence = this.silentSince === null ? 0 : now() - this.silentSince;
     const { silent, busy } = this.words;
     const waits = silence > SILENCE ? silent : this.note || (silence > due ? busy : "");
@@ -213,7 +221,7 @@ class Clock {
   repeat() {
     this.patience = Math.min(2 * this.patience, 30000);
     const { wish } = this;
-    this.touched = [...this.sent.values()].some((request) => request.touched);
+    this.touched = this.hasTouched;
     this.sent.clear();
     if (wish !== null && !this.asks("train")) this.queue.unshift({ do: "train", on: wish });
     else this.queue.unshift({ do: "hello" }); // of all else, the answer says how things stand

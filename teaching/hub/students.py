@@ -109,6 +109,12 @@ class StudentSpawner(LocalProcessSpawner):
         os.chown(RUN / name, user.pw_uid, user.pw_gid)
         return await super().start()
 
+    async def poll(self):
+        """Asked every half minute: a server that runs weighs as much as another one."""
+        if self.ready:
+            limits.weigh(GROUP, self.user.name)
+        return await super().poll()
+
     async def stop(self, now=False):
         """What the server left running ends with it."""
         await super().stop(now)

@@ -23,6 +23,7 @@ LIMITS = {
         "cpu/class/ada/cpu.cfs_quota_us": "150000",
     },
 }
+WEIGHT = {2: ("class/ada/cpu.weight", 100), 1: ("cpu/class/ada/cpu.shares", 1024)}
 WHOLE = {2: "class/memory.max", 1: "memory/class/memory.limit_in_bytes"}
 
 
@@ -36,6 +37,11 @@ def test_a_student_and_the_class_get_their_limits(version, tmp_path, monkeypatch
         (tmp_path / "cpu").mkdir()
     for _ in range(2):  # a server that starts again
         limits.allot("class", "ada", 2_000_000_000, 1.5)
+    weight, usual = WEIGHT[version]
+    assert int((tmp_path / weight).read_text()) > 10 * usual
+    limits.weigh("class", "ada")  # it has started
+    assert int((tmp_path / weight).read_text()) == usual
+    limits.weigh("class", "bob")  # who has no groups
     assert {name: (tmp_path / name).read_text() for name in LIMITS[version]} == LIMITS[version]
     assert int((tmp_path / WHOLE[version]).read_text()) > 0
     folders = {listed.parent for listed in limits.processes("class", "ada")}

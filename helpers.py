@@ -266,6 +266,16 @@ def scorecard(live, data_name, earlier=()):
     return HTML(f"{card.to_html(escape=False)}<p>{note}</p>")
 
 
+def folded(summary, table):
+    """A table behind a line that opens it, as an IPython.display.HTML.
+
+    Args:
+        summary: the line.
+        table: a DataFrame, or a scorecard.
+    """
+    return HTML(f"<details><summary>{summary}</summary>{table._repr_html_()}</details>")
+
+
 def _column(values, measure):
     """A column of the scorecard as HTML, from the values of each model."""
     means = np.array([np.mean(some) if len(some) else np.nan for some in values])

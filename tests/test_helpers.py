@@ -242,6 +242,13 @@ def test_scorecard_says_which_setting_is_missing(results):
         helpers.scorecard({}, "MNIST", earlier=["nonesuch"])
 
 
+def test_a_table_stands_behind_a_line_that_opens_it(results):
+    card = helpers.scorecard({}, "MNIST", earlier=["MSE"])
+    for table in (card, pd.DataFrame({"l0": [25]})):
+        fold = BeautifulSoup(helpers.folded("Five seeds", table).data, "html.parser").details
+        assert fold.summary.text == "Five seeds" and fold.table and not fold.has_attr("open")
+
+
 RUNS = pd.DataFrame(
     [("A", 0, 3, 0.5), ("B", 0, 1, 0.10), ("A", 1, 5, 0.5), ("B", 1, 1, 0.12), ("C", 0, 9, 0.2)],
     columns=["setting", "seed", "l0", "fvu"],

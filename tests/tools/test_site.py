@@ -191,6 +191,8 @@ def test_the_pages_follow_each_other_with_formulas_drawn_and_playgrounds_in_plac
         assert len(article.select(".cell")) == len(lessons.code_cells(notebook))
         played = sum("playground" in lessons.tags(cell) for cell in shown)
         assert len(article.select("figure.playground, p.note")) == played
+        printed = [output for cell in lessons.code_cells(notebook) for output in cell.outputs]
+        texts += [output.get("data", {}).get("text/html", "") for output in printed]
         folded = article.select("details:not([open])")
         assert len(folded) == sum(text.count("<details") for text in texts)
         assert all(len(answer.text) > len(answer.summary.text) for answer in folded)

@@ -11,7 +11,7 @@ from time import perf_counter
 VERSION = 1  # of the protocol
 
 SPEEDS = {"one step": 0, "normal": 0.09, "fast": 0.4}  # name → seconds that a slice trains
-HURRY = 0.03  # seconds, while a hand moves something
+HURRY = 0.02  # seconds, while a hand moves something
 ONE_STEP = 300  # milliseconds between two ticks at the speed "one step"
 GONE = 2  # seconds without a request, after which a view may be closed
 

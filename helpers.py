@@ -5,12 +5,14 @@ style of the course.
 """
 
 import io
+from itertools import cycle
 
 import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from IPython.display import HTML
+from matplotlib.colors import PowerNorm
 
 from sparse_autoencoder.arrays import as_numbers
 from sparse_autoencoder.features import perpendicular
@@ -127,6 +129,53 @@ def show_codes(codes, title=None, ax=None, label="activation"):
     return ax
 
 
+def show_rules(k=2, size=16, seed=0):
+    """Four rules that make a code sparse, on made-up activations, as tables; returns the Axes.
+
+    KL is a sketch, columns scaled to their mean. Each panel has a colour scale of its own.
+
+    Args:
+        k: active units per image, or images per unit.
+        size: images, and as many units.
+        seed: of the activations, large in some images and some units.
+    """
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(size, 1)) + rng.normal(size=size) + rng.normal(size=(size, size))
+    z = np.exp(0.5 * z)
+    codes = {
+        f"KL, ρ = {k}/{size} (sketch)": k / size * z / z.mean(axis=0),
+        f"winner-take-all, k = {k}": np.where(z >= np.sort(z, axis=0)[-k], z, 0),
+        f"TopK, k = {k}": np.where(z >= np.sort(z, axis=1)[:, [-k]], z, 0),
+        f"BatchTopK, k = {k}": np.where(z >= np.sort(z, axis=None)[-k * size], z, 0),
+    }
+    axes = plt.subplots(1, len(codes), figsize=FIGURE_SIZES["wide"])[1]
+    for ax, (name, code) in zip(axes, codes.items(), strict=True):
+        show_picture(code, ax, name, cmap="viridis", norm=PowerNorm(0.5, vmin=0))
+        images, units = (np.sum(~code.any(axis=axis)) for axis in (1, 0))
+        ax.set(xlabel=f"units ({units} never active)", ylabel=f"images ({images} without units)")
+    return axes
+
+
+def show_unit_by_unit(autoencoder, images, counts=(0, 1, 3, 10, 25), image_shape=(28, 28), ax=None):
+    """Images drawn from the most active units of their code alone; returns the Axes.
+
+    Args:
+        autoencoder: with `encode` and `decode`.
+        images: (n, pixels), the last column of the picture.
+        counts: how many units draw, one column for each.
+        image_shape: height and width of an image in pixels.
+        ax: the axes to draw on; new ones by default.
+    """
+    code = as_numbers(autoencoder.encode(images), "code")
+    rank = np.argsort(np.argsort(-code, axis=1), axis=1)  # 0: the most active unit of its image
+    drawn = [autoencoder.decode(np.where(rank < count, code, 0)) for count in counts]
+    names = [f"{counts[0]} units", *counts[1:], "image"]
+    rows = np.stack([*drawn, images], axis=1).reshape(-1, images.shape[1])
+    ax = show_images(rows, len(names), image_shape, ax=axes_or_new(ax, "small"))
+    ax.set_xticks((np.arange(len(names)) + 0.5) * (image_shape[1] + 1) - 1, names)
+    return ax
+
+
 def show_exciting_images(images, code, unit, count=9, image_shape=(28, 28), ax=None):
     """The images in which a hidden unit is most active, strongest first; returns the Axes.
 
@@ -184,6 +233,25 @@ def means(runs, columns, rows=None):
     return pd.DataFrame(texts, of_setting).assign(n=[len(some) for some in of_setting.values()])
 
 
+def means_of_changes(runs, columns, start, end):
+    """What each of several changes does alone, to either end, side by side (see means).
+
+    Args:
+        runs: a table of results (see table), with settings such as "A", "A + tied start",
+            "B − tied start" and "B".
+        columns: column of `runs` → what it is called.
+        start: the setting that has none of them, such as "A".
+        end: the setting that has them all.
+    """
+    sides = {f"added to {start}": f"{start} + ", f"put back in {end}": f"{end} − "}
+    tables = {}
+    for side, prefix in sides.items():
+        rows = {prefix[:-3]: "nothing"}
+        rows |= {s: s.removeprefix(prefix) for s in runs.setting.unique() if s.startswith(prefix)}
+        tables[side] = means(runs, columns, rows)
+    return pd.concat(tables, axis=1)
+
+
 def plot_means(runs, x, y, by="setting", ax=None, **look):
     """The mean over seeds of y against that of x, the sd of y as bars; returns the Axes.
 
@@ -201,6 +269,24 @@ def plot_means(runs, x, y, by="setting", ax=None, **look):
     ax = axes_or_new(ax)
     ax.errorbar(mean[x], mean[y], sd[y][mean.index].fillna(0), capsize=3, **look)
     return ax
+
+
+def plot_variants(runs, columns, variants):
+    """Panels of results over L0 on a log axis, a line for each variant; returns their Axes.
+
+    Args:
+        runs: a table of results (see table), with columns "variant", "setting" and "l0".
+        columns: column of `runs` → what its panel is called.
+        variants: those that are drawn.
+    """
+    axes = plt.subplots(1, len(columns), figsize=FIGURE_SIZES["wide"])[1]
+    for ax, (column, label) in zip(axes, columns.items(), strict=True):
+        for variant, marker in zip(variants, cycle("^P*vosD"), strict=False):
+            some = runs[runs.variant == variant]
+            plot_means(some, "l0", column, ax=ax, marker=marker, label=variant)
+        ax.set(xscale="log", xlabel="L0", ylabel=label)
+    axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return axes
 
 
 def with_sliders(draw, **sliders):

@@ -274,6 +274,51 @@ def test_means_are_drawn_along_x_with_the_spread_as_bars(by):
     np.testing.assert_allclose(bars, [2 * 0.02 / 2**0.5, *[0] * (len(points) - 1)], atol=1e-12)
 
 
+def test_each_change_stands_beside_itself_added_to_one_end_and_put_back_in_the_other():
+    names = ["A", "A + x", "A + y", "B − x", "B − y", "B", "Another"]
+    runs = pd.DataFrame({"setting": names, "seed": 0, "l0": np.arange(7.0)})
+    table = helpers.means_of_changes(runs, {"l0": "L0"}, "A", "B")
+    assert list(table.index) == ["nothing", "x", "y"]
+    assert list(table["added to A", "L0"]) == ["0.0", "1.0", "2.0"]
+    assert list(table["put back in B", "L0"]) == ["5.0", "3.0", "4.0"]
+
+
+def test_each_measure_has_a_panel_with_a_line_for_each_variant_asked_for():
+    runs = RUNS.assign(variant=["one", "two", "one", "two", "three"], probe_10=80.0)
+    axes = helpers.plot_variants(runs, {"fvu": "FVU", "probe_10": "probe"}, ["two", "one"])
+    assert [ax.get_ylabel() for ax in axes] == ["FVU", "probe"]
+    assert [text.get_text() for text in axes[1].get_legend().get_texts()] == ["two", "one"]
+    np.testing.assert_allclose([ax.lines[0].get_xydata()[0, 1] for ax in axes], [0.11, 80])
+
+
+def test_rules_leave_k_images_to_a_unit_k_units_to_an_image_or_k_n_to_all():
+    kl, winners, topk, batch = (ax.images[0].get_array() for ax in helpers.show_rules(3, 12))
+    np.testing.assert_allclose(kl.mean(axis=0), 3 / 12)
+    assert kl.min() > 0
+    assert set(np.sum(winners > 0, axis=0)) == {3} and set(np.sum(topk > 0, axis=1)) == {3}
+    assert np.sum(batch > 0) == 3 * 12 and len(set(np.sum(batch > 0, axis=1))) > 1
+
+
+class OnePixelPerUnit:
+    """An autoencoder whose code is the image."""
+
+    def encode(self, images):
+        return images
+
+    decode = encode
+
+
+def test_an_image_is_drawn_by_its_most_active_units_alone():
+    images = np.array([[0.2, 0.9, 0.5, 0.1]])
+    ax = helpers.show_unit_by_unit(OnePixelPerUnit(), images, (0, 1, 2), (2, 2))
+    picture = ax.images[0].get_array()
+    columns = [picture[:, 3 * i : 3 * i + 2].ravel() for i in range(4)]
+    expected = [[0, 0, 0, 0], [0, 0.9, 0, 0], [0, 0.9, 0.5, 0], images[0]]
+    np.testing.assert_allclose(columns, expected)
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["0 units", "1", "2", "image"]
+    np.testing.assert_allclose(ax.get_xticks(), [0.5, 3.5, 6.5, 9.5])
+
+
 def test_a_plane_shows_the_units_that_lie_in_it_and_both_features():
     own, other = np.array([2.0, 0, 0, 0]), np.array([3.0, 4, 0, 0])
     rows = np.array([[0.6, 0.8, 0, 0], [0.1, 0.1, 1, 0], [-1, 0, 0, 0.2]])

@@ -11,6 +11,7 @@
 from .models import build as build
 from .models import code_metrics as code_metrics
 from .models import fit as fit
+from .settings import REVIVALS as REVIVALS
 from .settings import SAME_L0 as SAME_L0
 from .settings import SETTINGS as SETTINGS
 from .settings import STRENGTHS as STRENGTHS

@@ -132,7 +132,8 @@ def processes(names):
     for process in psutil.process_iter(["username", "cmdline"]):
         if (name := process.info["username"]) in names:
             words = " ".join(process.info["cmdline"] or ())
-            yield name, "kernel" if "ipykernel_launcher" in words else "server", process
+            kernel = "ipykernel_launcher" in words or "kernels.py" in words
+            yield name, "kernel" if kernel else "server", process
 
 
 def memory(*names):

@@ -25,6 +25,15 @@ mkdir --parents .jupyter && touch .jupyter/migrated  # which a server cannot wri
 [ -r "$0/answers" ] && cp --recursive --no-clobber "$0/answers/." grading
 exec jupyterhub-singleuser "$@"
 """
+# A kernel keeps less of what it has freed: one pool for all its threads, from which large arrays
+# (1 MB) go back at once; and oneDNN, which keeps what it freed, is left out.
+FRUGAL = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": "1000000",
+    "MALLOC_TRIM_THRESHOLD_": "30000000",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+}
+KERNELS = str(RUN / "kernels.sock")
 
 c = get_config()  # noqa: F821, JupyterHub defines it
 
@@ -59,12 +68,9 @@ c.Spawner.start_timeout = 180
 c.Spawner.http_timeout = 180
 c.Spawner.default_url = "/lab/tree/lessons/01_mse_baseline.ipynb"
 c.Spawner.environment = {
-    # A kernel keeps less of what it has freed: one pool for all its threads, from which large
-    # arrays (1 MB) go back at once; and oneDNN, which keeps what it freed, is left out.
-    "MALLOC_ARENA_MAX": "1",
-    "MALLOC_MMAP_THRESHOLD_": "1000000",
-    "MALLOC_TRIM_THRESHOLD_": "30000000",
-    "TF_ENABLE_ONEDNN_OPTS": "0",
+    **FRUGAL,
+    "KERNELS_SOCKET": KERNELS,
+    "JUPYTER_DEFAULT_PROVISIONER_NAME": "copies",
     "SPARSE_AUTOENCODER_IMAGES": str(FOLDER / "images"),
     "JUPYTER_RUNTIME_DIR": lambda spawner: str(RUN / spawner.user.name),
     "JUPYTER_CONFIG_PATH": lambda spawner: FOR_TEACHER if spawner.user.name == TEACHER else "",
@@ -77,7 +83,13 @@ c.Spawner.args = [
     "--MappingKernelManager.cull_connected=True",  # a forgotten tab keeps no kernel
 ]
 culler = [sys.executable, "-m", "jupyterhub_idle_culler", "--timeout=3600"]
-c.JupyterHub.services = [{"name": "culler", "command": culler}]
+# Its memory is copied into every kernel, so it has nothing of the hub's environment.
+without_secrets = ["env", "--ignore-environment", *(f"{k}={v}" for k, v in FRUGAL.items())]
+kernels = [*without_secrets, sys.executable, str(HERE / "kernels.py"), KERNELS, GROUP]
+c.JupyterHub.services = [
+    {"name": "culler", "command": culler},
+    {"name": "kernels", "command": kernels},
+]
 c.JupyterHub.load_roles = [
     {
         "name": "culler",

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import tarfile
 from pathlib import Path
 
 import nbformat
@@ -408,19 +407,3 @@ def test_what_was_handed_in_is_read_by_the_teacher_alone(hub, handed_in):
     assert refused(ben, f"os.listdir({inbound!r})") == "PermissionError"
     page = hub.student("ben-drill").ask("GET", "/user/ben-drill/formgrader")
     assert page.status_code == 404, "a formgrader is the teacher's"
-
-
-# A term ends
-
-
-def test_a_backup_has_homes_and_accounts_and_an_end_leaves_nothing(hub):
-    """The last of the drills: nothing of the class is there behind it."""
-    hub.student("ada-drill")
-    assert hub.make("hub-backup").wait() == 0
-    [archive] = hub.folder.glob("hub/backup-*.tar.gz")
-    assert archive.stat().st_mode & 0o777 == 0o600
-    with tarfile.open(archive) as saved:
-        names = set(saved.getnames())
-    assert {"homes/ada-drill/lessons/01_mse_baseline.ipynb", "hub/jupyterhub.sqlite"} <= names
-    assert hub.end()
-    assert "-drill" not in users() and not (hub.folder / "homes").exists()

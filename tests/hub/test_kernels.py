@@ -206,9 +206,12 @@ def test_no_two_copies_draw_the_same_numbers(hub, kernel):
 def test_a_copy_is_interrupted_restarted_and_its_end_noticed(hub, kernel):
     ada, api = hub.student("ada-drill"), f"/user/ada-drill/api/kernels/{kernel.name}"
     first = process_of(kernel)
-    timer = threading.Timer(1, lambda: ada.ask("POST", f"{api}/interrupt"))
-    timer.start()
-    assert kernel.run("while True: pass")[1].startswith("KeyboardInterrupt")
+    endless = "print('begun')\nwhile True: pass"
+    kernel.send("execute_request", {"code": endless, "silent": False})
+    until(lambda: kernel.receive()["header"]["msg_type"] == "stream", what="its begin")
+    assert ada.ask("POST", f"{api}/interrupt").ok
+    error = until(lambda: next_of(kernel, "error"), what="its end")
+    assert error["ename"] == "KeyboardInterrupt"
     assert ada.ask("POST", f"{api}/restart").ok
     second = until(lambda: process_of(kernel), what="another kernel")
     assert second.pid != first.pid and not first.is_running()
@@ -217,6 +220,12 @@ def test_a_copy_is_interrupted_restarted_and_its_end_noticed(hub, kernel):
     assert third.pid != second.pid and not second.is_running()
     assert ada.ask("DELETE", api).ok
     until(lambda: not third.is_running(), what="the end of the kernel")
+
+
+def next_of(kernel, kind):
+    """What the next message says, if it is of this kind."""
+    message = kernel.receive()
+    return message["header"]["msg_type"] == kind and message["content"]
 
 
 ASK = """

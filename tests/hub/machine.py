@@ -34,6 +34,7 @@ class Hub:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        self.kernels = Path("/run", folder.name, "kernels.sock")
         self.people = {}
         folder.chmod(0o755)
         listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
@@ -57,6 +58,7 @@ class Hub:
             how = {"stdout": log, "stderr": log, "start_new_session": True}
             self.process = self.make("hub", **how)
         until(self.answers, 1800, "the start of the hub")
+        until(self.kernels.exists, what="the process that kernels are copies of")
 
     def answers(self):
         assert self.process.poll() is None, self.log()[-3000:]

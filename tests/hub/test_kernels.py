@@ -108,14 +108,7 @@ def test_a_kernel_of_another_kind_is_not_asked_for(service):
 
 
 @pytest.fixture
-def socket_path(hub):
-    path = Path("/run", hub.folder.name, "kernels.sock")
-    until(path.exists, what="the service")
-    return path
-
-
-@pytest.fixture
-def kernel(hub, socket_path):
+def kernel(hub):
     kernel = hub.student("ada-drill").kernel()
     yield kernel
     kernel.close()
@@ -246,11 +239,11 @@ def ask(message):
 
 
 @drill
-def test_a_hostile_request_gives_nothing_or_the_student(hub, kernel, socket_path):
+def test_a_hostile_request_gives_nothing_or_the_student(hub, kernel):
     theirs = hub.student("ben-drill").kernel()
     file = tell(theirs, "sys.argv[2]")
     before, home = Path(file).read_text(), str(hub.folder / "homes")
-    assert kernel.run(ASK.format(path=str(socket_path)))[1] is None
+    assert kernel.run(ASK.format(path=str(hub.kernels)))[1] is None
     for message in (
         b"",
         b"\xff",
@@ -275,8 +268,8 @@ def test_a_hostile_request_gives_nothing_or_the_student(hub, kernel, socket_path
 
 
 @drill
-def test_who_is_none_of_the_class_gets_no_copy(socket_path):
-    code = ASK.format(path=str(socket_path)) + "print(ask(b'[[], \"/\", {}]'))"
+def test_who_is_none_of_the_class_gets_no_copy(hub):
+    code = ASK.format(path=str(hub.kernels)) + "print(ask(b'[[], \"/\", {}]'))"
     outside = subprocess.run(
         ["/usr/bin/python3", "-c", code], user="nobody", capture_output=True, text=True
     )

@@ -193,25 +193,30 @@ def show_exciting_images(images, code, unit, count=9, image_shape=(28, 28), ax=N
     return show_images(images[strongest], count, image_shape, title, ax)
 
 
-def show_plane(rows, own, other, ax=None):
-    """Rows of W2 as arrows in the plane of two known features, dotted; returns the Axes.
+def show_plane(rows, own, other, shares, ax=None):
+    """Units as arrows in the plane of two known features, which are dotted; returns the Axes.
+
+    An arrow is the part of a unit's row of W2 that lies in the plane, with a word for where the
+    unit is active most: where both features are there, or where one is alone.
 
     Args:
-        rows: (units, size); drawn are those of which more than half lies in the plane.
+        rows: W2, (units, size).
         own: a direction, (size,), which points to the right.
         other: another one.
+        shares: of features.occasions; drawn are the units with one of at least 0.3.
         ax: the axes to draw on; new ones by default.
     """
     ax = axes_or_new(ax, "small")
     plane = np.stack([own / np.linalg.norm(own), perpendicular(other, own)])
-    for arrow in rows @ plane.T:
-        if np.linalg.norm(arrow) > 0.5:
-            ax.annotate(
-                "", arrow, (0, 0), arrowprops={"arrowstyle": "->", "color": "C0", "lw": 1.5}
-            )
     for x, y in np.stack([own, other]) @ plane.T:
         ax.plot([0, 1.2 * x], [0, 1.2 * y], "k:")
-    ax.set(xlim=(-0.6, 1.3), ylim=(-0.4, 1.3), aspect="equal", xticks=[], yticks=[])
+    for unit in np.flatnonzero(np.max(shares, axis=0) >= 0.3):
+        word, color = ("both", "C1") if shares[:, unit].argmax() == 2 else ("alone", "C0")
+        x, y = tip = plane @ rows[unit]
+        ax.annotate("", tip, (0, 0), arrowprops={"arrowstyle": "->", "color": color, "lw": 2.5})
+        side = {"ha": "left" if x > 0 else "center", "va": "bottom" if y > 0 else "top"}
+        ax.text(x, y, f" {word} ", color=color, **side)
+    ax.set(xlim=(-0.9, 1.5), ylim=(-0.75, 1.25), aspect="equal", xticks=[], yticks=[])
     return ax
 
 
@@ -221,9 +226,11 @@ def means(runs, columns, rows=None):
     Args:
         runs: a table of results (see table), with a column "setting".
         columns: column of `runs` → what it is called.
-        rows: setting → what it is called, in the order wanted; by default all, as they come.
+        rows: settings in the order wanted, or setting → what it is called; by default all, as they
+            come.
     """
-    rows = {name: name for name in runs.setting.unique()} if rows is None else rows
+    rows = runs.setting.unique() if rows is None else rows
+    rows = rows if isinstance(rows, dict) else {name: name for name in rows}
     of_setting = {label: runs[runs.setting == name] for name, label in rows.items()}
     texts = {}
     for key, label in columns.items():
@@ -286,6 +293,59 @@ def plot_variants(runs, columns, variants):
             plot_means(some, "l0", column, ax=ax, marker=marker, label=variant)
         ax.set(xscale="log", xlabel="L0", ylabel=label)
     axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return axes
+
+
+def plot_panels(runs, x, panels, looks, lines="setting", by="setting"):
+    """Columns of a table against x, a panel for each and a line for each kind; returns the Axes.
+
+    Args:
+        runs: a table of results (see table).
+        x: a column of `runs`.
+        panels: column of `runs` → the title of its panel.
+        looks: value of the column `lines` → how its line looks, such as "C0o-".
+        lines: the column that says which line a run belongs to.
+        by: as for plot_means.
+    """
+    _, axes = plt.subplots(1, len(panels), figsize=FIGURE_SIZES["wide"], sharey=True)
+    for ax, (column, title) in zip(axes, panels.items(), strict=True):
+        for name, look in looks.items():
+            plot_means(runs[runs[lines] == name], x, column, by, ax, fmt=look, label=name)
+        ax.set(title=title)
+    return axes
+
+
+def show_dashboard(images, code, labels, unit, digit, off, lengths, steered):
+    """What can be asked of a unit, as four panels: see sparse_autoencoder.features.
+
+    Args:
+        images: (n, pixels).
+        code: (n, units), of the same images.
+        labels: (n,) integers.
+        unit: its number.
+        digit: the one it seems to stand for.
+        off: change of each output when the unit is switched off, (digits,).
+        lengths: how much of a direction is added when one steers.
+        steered: name of a direction → percent of the other digits read as `digit`, (lengths,).
+
+    Returns:
+        the Axes: top images, activations, change of outputs, steering.
+    """
+    _, axes = plt.subplots(1, 4, figsize=FIGURE_SIZES["wide"])
+    own, on, same = code[:, unit], code[:, unit] > 0, labels == digit
+    strongest = images[np.argsort(-own)[:16]]
+    show_images(strongest, 4, ax=axes[0], title=f"unit {unit}: top images")
+    names = [f"a {digit}", "another"]
+    axes[1].hist([own[on & same], own[on & ~same]], 20, stacked=True, label=names)
+    axes[1].set(xlabel="activation", title=f"active in {on.mean():.0%}")
+    axes[1].legend(handlelength=1.5)
+    axes[2].bar(range(len(off)), off)
+    axes[2].set(xlabel="digit", title="change of output, off", xticks=range(len(off)))
+    for (name, shares), look in zip(steered.items(), ("C0-", "C3-.", "C1--"), strict=False):
+        axes[3].plot(lengths, shares, look, label=name)
+    axes[3].axvline(own.max(), color="black", linestyle=":")
+    axes[3].set(xlabel="length added", title=f"other digits as {digit}, %")
+    axes[3].legend(handlelength=1, loc=(0.45, 0.16))
     return axes
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 PAIRS = [(10, 11), (30, 31), (50, 51), (70, 71)]  # known features that often come together
 FAMILIES = [(20, (21, 22, 23)), (40, (41, 42, 43)), (60, (61, 62, 63)), (80, (81, 82, 83))]
+COMPANY = sorted(np.ravel(PAIRS).tolist() + [n for p, children in FAMILIES for n in (p, *children)])
 
 
 def known_examples(count=20_000, features=256, dimensions=64, active=5, seed=0):
@@ -151,6 +152,27 @@ def silences(directions, sizes, decoder, active, families=FAMILIES):
     return tuple(np.mean(found, axis=0))
 
 
+def occasions(present, active, first, second):
+    """How often each unit is active where a feature comes alone, where another does, where both do.
+
+    With a parent and its child, examples with another of its children do not count.
+
+    Args:
+        present: (n, features) booleans.
+        active: (n, units) booleans.
+        first: a column of `present`.
+        second: another one.
+
+    Returns:
+        shares, (3, units): the first alone, the second alone, both; 0 where that never happens.
+    """
+    siblings = [n for parent, children in FAMILIES if parent == first for n in children]
+    others = [n for n in siblings if n != second]
+    one, two = (present[:, n] & ~present[:, others].any(axis=1) for n in (first, second))
+    groups = (one & ~two, two & ~one, one & two)
+    return np.stack([active[group].sum(axis=0) / max(group.sum(), 1) for group in groups])
+
+
 def like(directions, rng):
     """Directions drawn at random with the mean and the covariance of these, (n, size) both."""
     mean = directions.mean(axis=0)
@@ -170,6 +192,62 @@ def purity(code, labels, top=50):
     strongest = labels[np.argsort(-code, axis=0, kind="stable")[:top]]
     counts = [(strongest == label).sum(axis=0) for label in np.unique(labels)]
     return np.where((code > 0).sum(axis=0) < top, np.nan, 100 * np.max(counts, axis=0) / top)
+
+
+def purest(code, labels, top=50):
+    """The unit with the purest top images; of equally pure ones, the one active most often.
+
+    Args:
+        code: (n, units).
+        labels: (n,) integers.
+        top: as for purity.
+
+    Returns:
+        the unit's number, and the digit that most of its top images show.
+    """
+    pure, often = np.nan_to_num(purity(code, labels, top)), (code > 0).sum(axis=0)
+    unit = int(np.lexsort([often, pure])[-1])
+    return unit, int(np.bincount(labels[np.argsort(-code[:, unit])[:top]]).argmax())
+
+
+def switched_off(outputs, decoder, code, unit):
+    """How a network's outputs change when a unit is set to 0: a mean, where it is active.
+
+    Args:
+        outputs: what the network makes of hidden units, (n, size) → (n, outputs).
+        decoder: what draws the hidden units from a code, (n, units) → (n, size).
+        code: (n, units).
+        unit: its number.
+
+    Returns:
+        (outputs,).
+    """
+    on = code[code[:, unit] > 0]
+    off = np.where(np.arange(code.shape[1]) == unit, 0, on)
+    before, after = (np.asarray(outputs(decoder(some))) for some in (on, off))
+    return np.mean(after - before, axis=0)
+
+
+def steered(outputs, hidden, directions, lengths, digit):
+    """Percent of the images that a network reads as a digit when a direction is added.
+
+    Args:
+        outputs: what the network makes of hidden units, (n, size) → (n, digits).
+        hidden: the hidden units of the images, (n, size).
+        directions: (m, size), of any length; the mean over all of them is returned.
+        lengths: how much of a direction is added, one after the other.
+        digit: the one that is asked for.
+
+    Returns:
+        (lengths,).
+    """
+    directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    found = np.zeros(len(lengths))
+    for i, length in enumerate(lengths):
+        moved = (np.float32(hidden + length * direction) for direction in directions)
+        read = [np.asarray(outputs(some)).argmax(axis=1) for some in moved]
+        found[i] = 100 * np.mean(np.equal(read, digit))
+    return found
 
 
 def squeeze(absent, fading, features=5, starts=4, steps=2000, seed=0):

@@ -33,6 +33,7 @@ def test_known_features_are_frequent_or_rare_and_some_keep_company():
     for parent, children in FAMILIES:
         child = present[:, children].any(axis=1)
         assert present[child, parent].all() and 0 < present[~child, parent].mean() < 0.1
+    assert features.COMPANY[:4] == [10, 11, 20, 21] and len(features.COMPANY) == 4 * (2 + 4)
 
 
 def test_cosines_are_of_any_length_and_0_for_no_direction():
@@ -82,6 +83,14 @@ def test_hedging_is_how_far_units_lean_to_each_other(rows, expected):
     assert features.hedging(AXES[:2], decoder, [(0, 1)]) == pytest.approx(expected)
 
 
+def test_units_are_active_where_a_feature_is_alone_or_both_are():
+    present = np.zeros((6, 256), dtype=bool)
+    present[[0, 1, 2], 20] = present[[2, 3], 21] = present[1, 22] = True  # 22 is 21's sibling
+    active = np.array([[1, 0], [0, 0], [0, 1], [1, 1], [1, 1], [0, 1]]) > 0
+    assert features.occasions(present, active, 20, 21).tolist() == [[1, 0], [1, 1], [0, 1]]
+    assert features.occasions(present, active, 21, 22).tolist() == [[0.5, 1], [0, 0], [0, 0]]
+
+
 def test_absorption_is_a_parents_silence_where_a_child_is():
     families = [(0, (1, 2))]
     decoder = np.stack([AXES[0], AXES[0] + AXES[1], AXES[2]])
@@ -106,6 +115,28 @@ def test_purity_is_the_share_of_the_commonest_digit_among_the_top_images():
     code = np.array([[9, 0, 1], [8, 0, 2], [7, 0, 3], [6, 2, 4], [5, 3, 5], [4, 0, 6.0]])
     found = features.purity(code, labels, top=4)
     np.testing.assert_allclose(found, [75, np.nan, 50])  # the second is active in two images
+
+
+def test_the_purest_unit_is_the_one_active_most_often_where_several_are_as_pure():
+    labels = np.array([7, 7, 3, 3, 3])
+    code = np.array([[9, 9, 0, 0], [8, 8, 0, 7], [0, 7, 0, 8], [0, 0, 0, 9], [0, 0, 1, 6.0]])
+    assert features.purest(code, labels, top=2) == (3, 3)  # two others are as pure, one is purer
+    assert features.purest(code[:, :2], labels, top=2) == (1, 7)
+
+
+def test_a_unit_is_switched_off_where_it_is_active():
+    code = np.array([[2.0, 1], [0, 5], [4, 0]])
+    rows, last = np.array([[1.0, 0, 1], [0, 1, 0]]), np.array([[1.0, 0], [0, 1], [1, -1]])
+    change = features.switched_off(lambda h: h @ last + 7, lambda code: code @ rows, code, 0)
+    np.testing.assert_allclose(change, [-6, 3])  # -3, its mean where active, times row times last
+
+
+def test_steering_counts_what_is_read_as_the_digit_at_each_length():
+    hidden, directions = np.array([[1.0, 0, 0], [3, 0, 0]]), np.array([[0, 0.5, 0], [0, 0, 9]])
+    found = features.steered(lambda h: h, hidden, directions[:1], [0, 2, 4], 1)
+    assert found.tolist() == [0, 50, 100]
+    found = features.steered(lambda h: h, hidden, directions, [0, 2, 4], 1)
+    assert found.tolist() == [0, 25, 50]  # the other direction steers to digit 2
 
 
 @pytest.mark.parametrize("absent, fading, long", [(0.95, 1, 5), (0, 0.7, 2)])

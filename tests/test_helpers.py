@@ -261,6 +261,7 @@ def test_means_of_settings_stand_in_the_order_and_by_the_names_asked_for():
     assert list(table.L0) == ["1.0", "4.0 ± 1.4", "9.0"]
     assert list(table.FVU) == ["0.11 ± 0.01", "0.50", "0.20"] and list(table.n) == [2, 2, 1]
     assert list(helpers.means(RUNS, {"l0": "L0"}).index) == ["A", "B", "C"]
+    assert list(helpers.means(RUNS, {"l0": "L0"}, ["C", "A"]).index) == ["C", "A"]
 
 
 @pytest.mark.parametrize("by", ["setting", "l0"])
@@ -319,12 +320,41 @@ def test_an_image_is_drawn_by_its_most_active_units_alone():
     np.testing.assert_allclose(ax.get_xticks(), [0.5, 3.5, 6.5, 9.5])
 
 
-def test_a_plane_shows_the_units_that_lie_in_it_and_both_features():
+def test_panels_have_a_column_each_and_a_line_for_each_kind():
+    runs = RUNS.assign(kind=RUNS.setting.map({"A": "one", "B": "one", "C": "other"}))
+    panels, looks = {"fvu": "FVU", "seed": "seeds"}, {"one": "C0o-", "other": "C1s"}
+    axes = helpers.plot_panels(runs, "l0", panels, looks, "kind")
+    assert [ax.get_title() for ax in axes] == ["FVU", "seeds"]
+    one, other = (bars.lines[0].get_xydata() for bars in axes[0].containers)
+    np.testing.assert_allclose(one, [[1, 0.11], [4, 0.5]])
+    np.testing.assert_allclose(other, [[9, 0.2]])
+    assert axes[0].get_legend_handles_labels()[1] == ["one", "other"]
+
+
+def test_a_dashboard_shows_what_a_unit_does():
+    images, labels = RNG.uniform(size=(40, 784)), np.arange(40) % 4
+    code = np.stack([np.arange(40.0), np.r_[np.zeros(20), np.arange(1.0, 21)]], axis=1)
+    steered = {"unit": [0, 50], "others": [1, 2]}
+    axes = helpers.show_dashboard(images, code, labels, 1, 3, [-1, 2], [0, 8], steered)
+    assert axes[0].get_title() == "unit 1: top images" and len(axes) == 4
+    np.testing.assert_allclose(picture(axes[0])[:28, :28].ravel(), images[39])
+    own, all_of_them = (
+        sum(bar.get_height() for bar in bars.patches) for bars in axes[1].containers
+    )
+    assert (own, all_of_them) == (5, 15) and axes[1].get_title() == "active in 50%"
+    assert [bar.get_height() for bar in axes[2].patches] == [-1, 2]
+    drawn = [line.get_xydata().tolist() for line in axes[3].lines]
+    assert drawn[:2] == [[[0, 0], [8, 50]], [[0, 1], [8, 2]]] and drawn[2][0][0] == 20
+
+
+def test_a_plane_shows_units_with_a_word_for_where_they_are_active():
     own, other = np.array([2.0, 0, 0, 0]), np.array([3.0, 4, 0, 0])
     rows = np.array([[0.6, 0.8, 0, 0], [0.1, 0.1, 1, 0], [-1, 0, 0, 0.2]])
-    ax = helpers.show_plane(rows, own, other)
-    arrows = [text.xy for text in ax.texts]
-    np.testing.assert_allclose(arrows, [[0.6, 0.8], [-1, 0]], atol=1e-12)
+    shares = np.array([[0.4, 0.2, 0], [0, 0.1, 0.5], [0.9, 0.1, 0.1]])
+    ax = helpers.show_plane(rows, own, other, shares)
+    arrows = [text for text in ax.texts if not text.get_text()]
+    np.testing.assert_allclose([text.xy for text in arrows], [[0.6, 0.8], [-1, 0]], atol=1e-12)
+    assert [text.get_text().strip() for text in ax.texts if text.get_text()] == ["both", "alone"]
     ends = [np.divide(line.get_xydata()[1], 1.2) for line in ax.lines]
     np.testing.assert_allclose(ends, [[2, 0], [3, 4]], atol=1e-12)
 

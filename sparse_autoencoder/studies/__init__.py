@@ -18,3 +18,4 @@ from .settings import STRENGTHS as STRENGTHS
 from .settings import sweep_name as sweep_name
 from .tables import build_classifier as build_classifier
 from .tables import fit_classifier as fit_classifier
+from .tables import fit_lens as fit_lens

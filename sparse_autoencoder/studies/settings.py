@@ -195,7 +195,8 @@ RECOVERY = _variants(
     **_EXAMPLES,
 )
 RECOVERY |= {
-    f"TopK 5, {units} units": _recovery("TopK", 5, hidden_units=units) for units in (64, 512)
+    f"TopK {k}, {units} units": _recovery("TopK", k, hidden_units=units)
+    for k, units in ((5, 64), (16, 64), (5, 512))
 }
 RECOVERY["TopK 5, Matryoshka"] = _recovery("TopK", 5, kind="MatryoshkaAutoencoder")
 RECOVERY |= {

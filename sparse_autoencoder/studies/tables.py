@@ -219,6 +219,20 @@ def overlap(setting, seed, data, models=5):
     return rows
 
 
+def fit_lens(hidden, seed, **others):
+    """Train TopK with 400 units and k = 10 on a network's hidden units; returns it.
+
+    Args:
+        hidden: (n, size).
+        seed: of the batches' order.
+        others: arguments of train, such as steps_per_epoch.
+    """
+    size = hidden.shape[1]
+    lens = build_autoencoder(400, "linear", "linear", layers.TopK(10), pixels=size, unit_norm=True)
+    fit(lens, {"tied_start": True}, hidden, seed=seed, epochs=4, learning_rate=1e-3, **others)
+    return lens
+
+
 def inside(setting, seed, data):
     """Hidden units of a small network, trained or not, beside a sparse code and PCA of them."""
     from sklearn.decomposition import PCA
@@ -227,8 +241,7 @@ def inside(setting, seed, data):
     if setting:
         fit_classifier(network, data.x_train, data.y_train, seed)
     parts = [network.layers[0](x).numpy() for x in (data.x_train, data.x_validation, data.x_test)]
-    lens = build_autoencoder(400, "linear", "linear", layers.TopK(10), pixels=196, unit_norm=True)
-    fit(lens, {"tied_start": True}, parts[0], seed=seed, epochs=4, learning_rate=1e-3)
+    lens = fit_lens(parts[0], seed)
     pca = PCA(10, random_state=seed).fit(parts[0])
     ways = {
         "hidden units": (np.asarray, np.asarray),

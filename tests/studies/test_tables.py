@@ -228,6 +228,13 @@ def test_a_look_inside_has_a_row_for_each_code(trained, digits, no_training, mon
     assert pca["fvu"] < sparse["fvu"] and "purity" not in mean
 
 
+def test_a_lens_is_a_code_with_ten_active_units(no_training):
+    hidden = np.random.default_rng(0).uniform(size=(50, 30)).astype("float32")
+    code = np.asarray(studies.fit_lens(hidden, seed=4).encode(hidden))
+    assert code.shape == (50, 400) and np.count_nonzero(code, axis=1).max() <= 10
+    assert no_training == [({"tied_start": True}, 50, 0, 4)]
+
+
 def test_the_k_sparse_model_stays_tied_while_it_trains(digits):
     setting = {**settings.K_SPARSE["k-sparse, k = 25"], "anneal": (100, 2)}
     model, images = functions.k_sparse_model(setting), digits.x_train[:200]

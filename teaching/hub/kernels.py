@@ -22,6 +22,7 @@ import struct
 import sys
 import tempfile
 import threading
+import traceback
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,6 +40,7 @@ SETTINGS = {
 }
 NOBODY = 65534
 NICE = 10  # of the process that is copied: whoever asks for kernels all the time slows no hub
+MOST = 10  # copies of one student at a time
 LONGEST = 1 << 17  # bytes of a request
 PATIENCE = 30  # seconds
 
@@ -122,30 +124,39 @@ def serve(path, group):
     gc.collect()
     gc.freeze()  # a collection would write on every object's page
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no kernel stays behind as a zombie
     os.umask(0o117)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
         listening.bind(str(path))
         os.chown(path, 0, grp.getgrnam(group).gr_gid)
         listening.listen()
         listening.settimeout(5)
+        owners = {}
         while os.getppid() == hub:
             with suppress(TimeoutError):
                 connection, _ = listening.accept()
-                if not os.fork():
-                    return connection
+                user = asks(connection)
+                if list(owners.values()).count(user) < MOST:
+                    if not (pid := os.fork()):
+                        return connection
+                    owners[pid] = user
                 connection.close()
+            with suppress(ChildProcessError):
+                while pid := os.waitpid(-1, os.WNOHANG)[0]:
+                    del owners[pid]
+
+
+def asks(connection):
+    """The id of the user at the other end, as the system knows it."""
+    return struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
 
 
 def become(connection, group):
     """Turn this copy into the student at the other end, within their limits, with no way back."""
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    user = pwd.getpwuid(struct.unpack("3i", credentials)[1])
+    user = pwd.getpwuid(asks(connection))
     for listed in limits.processes(group, user.pw_name):
         listed.write_text("0")
     os.nice(-NICE)
     os.setsid()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.umask(0o077)
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in range(3):
@@ -160,10 +171,9 @@ def become(connection, group):
         os._exit(1)
 
 
-def run(connection):
-    """Be the kernel that is asked for, until it or the student's server ends."""
+def prepare(connection):
+    """Take from the student's server what its kernel is to have, and say that it begins."""
     import numpy
-    from ipykernel.kernelapp import IPKernelApp
 
     connection.settimeout(PATIENCE)
     sys.argv[1:], folder, environment = json.loads(connection.recv(LONGEST))
@@ -175,13 +185,23 @@ def run(connection):
     connection.send(str(os.getpid()).encode())
     connection.settimeout(None)
     threading.Thread(target=lambda: (connection.recv(1), os._exit(1)), daemon=True).start()
-    IPKernelApp.launch_instance(parent_handle=1)  # no parent to look for: the thread does it
+
+
+def main(path, group):
+    if connection := serve(Path(path), group):
+        try:
+            become(connection, group)
+            prepare(connection)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)  # at once: a tidy end would write on every page
+        from ipykernel.kernelapp import IPKernelApp
+
+        IPKernelApp.launch_instance(parent_handle=1)  # that thread looks for the parent
 
 
 if __name__ == "__main__":
     import limits
 
     del sys.path[0]  # the folder of this file, which is root's
-    if copy := serve(Path(sys.argv[1]), sys.argv[2]):
-        become(copy, sys.argv[2])
-        run(copy)
+    main(*sys.argv[1:])

@@ -116,7 +116,21 @@ class Kernel:
         asked = requests.Request("GET", self.person.url + path)
         cookie = self.person.browser.prepare_request(asked).headers.get("Cookie", "")
         address = f"ws://{place}{path}?session_id={self.session}"
-        self.socket = websocket.create_connection(address, cookie=cookie, timeout=300)
+        self.socket = websocket.create_connection(address, cookie=cookie, timeout=2)
+        until(self.heard, what="a kernel's first word")
+        self.socket.settimeout(300)
+
+    def heard(self):
+        """True if we hear what it publishes, which one that has just begun may do to nobody."""
+        asked = self.send("kernel_info_request", {})
+        try:
+            while True:
+                message = self.receive()
+                of_ours = message["parent_header"].get("msg_id") == asked
+                if of_ours and message["header"]["msg_type"] == "status":
+                    return True
+        except websocket.WebSocketTimeoutException:
+            return False
 
     def send(self, kind, content, buffers=(), channel="shell"):
         """Send a message: its id."""

@@ -206,11 +206,13 @@ def test_a_copy_is_interrupted_restarted_and_its_end_noticed(hub, kernel):
     error = until(lambda: next_of(kernel, "error"), what="its end")
     assert error["ename"] == "KeyboardInterrupt"
     assert ada.ask("POST", f"{api}/restart").ok
-    second = until(lambda: process_of(kernel), what="another kernel")
-    assert second.pid != first.pid and not first.is_running()
+    second = process_of(kernel)
+    assert second.pid != first.pid
+    until(lambda: not first.is_running(), what="the end of the first")
     assert kernel.run("os.kill(os.getpid(), 9)")[1] == "died"
-    third = until(lambda: process_of(kernel), what="another kernel")
-    assert third.pid != second.pid and not second.is_running()
+    third = process_of(kernel)
+    assert third.pid != second.pid
+    until(lambda: not second.is_running(), what="the end of the second")
     assert ada.ask("DELETE", api).ok
     until(lambda: not third.is_running(), what="the end of the kernel")
 
@@ -265,6 +267,25 @@ def test_a_hostile_request_gives_nothing_or_the_student(hub, kernel):
     assert theirs.run("print('here')") == ("here\n", None)
     after = hub.student("ada-drill").kernel("after.ipynb")
     assert process_of(after).ppid() == service_process(hub).pid
+
+
+@drill
+def test_who_asks_all_the_time_is_refused_and_others_are_not(hub, kernel):
+    ask = f"[socket.socket(socket.AF_UNIX, {int(socket.SOCK_SEQPACKET)}) for _ in range(100)]"
+    printed, error = kernel.run(
+        f"import socket\nkept = {ask}\n"
+        "for one in kept:\n"
+        f"    one.settimeout(60)\n    one.connect({str(hub.kernels)!r})\n"
+        "def refused(one):\n"
+        "    one.setblocking(False)\n"
+        "    try:\n        return one.recv(1) == b''\n"
+        "    except BlockingIOError:\n        return False\n"
+    )
+    assert error is None
+    until(lambda: tell(kernel, "sum(map(refused, kept))") > 100 - kernels.MOST, what="refusals")
+    theirs = hub.student("ben-drill").kernel("beside.ipynb")
+    assert process_of(theirs).ppid() == service_process(hub).pid
+    kernel.run("kept.clear()")
 
 
 @drill

@@ -42,7 +42,10 @@ def walk(lab, path):
     def ended():
         lab.page.wait_for_timeout(1000)
         lab.page.keyboard.press("Control+s")
-        cells = lessons.code_cells(nbformat.read(path, as_version=4))
+        try:
+            cells = lessons.code_cells(nbformat.read(path, as_version=4))
+        except nbformat.reader.NotJSONError:  # read while it is being saved
+            return None
         failed = [o for cell in cells for o in cell.outputs if o.output_type == "error"]
         assert not failed, failed[0].evalue
         return cells if all(cell.execution_count for cell in cells) else None

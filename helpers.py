@@ -5,7 +5,6 @@ style of the course.
 """
 
 import io
-from itertools import cycle
 
 import ipywidgets
 import matplotlib.pyplot as plt
@@ -250,7 +249,7 @@ def means_of_changes(runs, columns, start, end):
         start: the setting that has none of them, such as "A".
         end: the setting that has them all.
     """
-    sides = {f"added to {start}": f"{start} + ", f"put back in {end}": f"{end} − "}
+    sides = {f"added to {start}": f"{start} + ", f"taken from {end}": f"{end} − "}
     tables = {}
     for side, prefix in sides.items():
         rows = {prefix[:-3]: "nothing"}
@@ -278,25 +277,7 @@ def plot_means(runs, x, y, by="setting", ax=None, **look):
     return ax
 
 
-def plot_variants(runs, columns, variants):
-    """Panels of results over L0 on a log axis, a line for each variant; returns their Axes.
-
-    Args:
-        runs: a table of results (see table), with columns "variant", "setting" and "l0".
-        columns: column of `runs` → what its panel is called.
-        variants: those that are drawn.
-    """
-    axes = plt.subplots(1, len(columns), figsize=FIGURE_SIZES["wide"])[1]
-    for ax, (column, label) in zip(axes, columns.items(), strict=True):
-        for variant, marker in zip(variants, cycle("^P*vosD"), strict=False):
-            some = runs[runs.variant == variant]
-            plot_means(some, "l0", column, ax=ax, marker=marker, label=variant)
-        ax.set(xscale="log", xlabel="L0", ylabel=label)
-    axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return axes
-
-
-def plot_panels(runs, x, panels, looks, lines="setting", by="setting"):
+def plot_panels(runs, x, panels, looks, lines="setting", by="setting", sharey=True):
     """Columns of a table against x, a panel for each and a line for each kind; returns the Axes.
 
     Args:
@@ -306,8 +287,9 @@ def plot_panels(runs, x, panels, looks, lines="setting", by="setting"):
         looks: value of the column `lines` → how its line looks, such as "C0o-".
         lines: the column that says which line a run belongs to.
         by: as for plot_means.
+        sharey: whether the panels have one y axis.
     """
-    _, axes = plt.subplots(1, len(panels), figsize=FIGURE_SIZES["wide"], sharey=True)
+    _, axes = plt.subplots(1, len(panels), figsize=FIGURE_SIZES["wide"], sharey=sharey)
     for ax, (column, title) in zip(axes, panels.items(), strict=True):
         for name, look in looks.items():
             plot_means(runs[runs[lines] == name], x, column, by, ax, fmt=look, label=name)

@@ -368,6 +368,7 @@ def test_silent_hosts_are_not_waited_for(offline, tmp_path, monkeypatch):
     [("download", []), ("savez_compressed", []), ("save", ["mnist.npz"])],
 )
 def test_what_is_interrupted_leaves_nothing_behind(hosts, tmp_path, monkeypatch, interrupted, left):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job ignores
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         if interrupted == "download":
             patch.setitem(hosts, "/mnist.npz", interrupt)

@@ -111,14 +111,6 @@ def plot_mean_activation(rho_hat, rho=None, label=None, ax=None):
     return ax
 
 
-def plot_activations(code, ax=None):
-    """The activations of one image, (units,), one bar for each hidden unit; returns the Axes."""
-    ax, code = axes_or_new(ax), np.ravel(as_numbers(code, "code"))
-    ax.bar(np.arange(len(code)), code, width=1.0)
-    ax.set(xlabel="hidden unit", ylabel="activation", xlim=(-1, len(code)))
-    return ax
-
-
 def show_codes(codes, title=None, ax=None, label="activation"):
     """Activations of a batch, (n, units), as a picture: a row an image; returns the Axes."""
     codes = as_numbers(codes, "codes")
@@ -173,23 +165,6 @@ def show_unit_by_unit(autoencoder, images, counts=(0, 1, 3, 10, 25), image_shape
     ax = show_images(rows, len(names), image_shape, ax=axes_or_new(ax, "small"))
     ax.set_xticks((np.arange(len(names)) + 0.5) * (image_shape[1] + 1) - 1, names)
     return ax
-
-
-def show_exciting_images(images, code, unit, count=9, image_shape=(28, 28), ax=None):
-    """The images in which a hidden unit is most active, strongest first; returns the Axes.
-
-    Args:
-        images: (n, pixels).
-        code: (n, units), of the same images.
-        unit: its number.
-        count: how many are shown.
-        image_shape: height and width of an image in pixels.
-        ax: the axes to draw on; new ones by default.
-    """
-    (images, image_shape), code = as_pixels(images, image_shape), as_numbers(code, "code")
-    strongest = np.argsort(-code[:, unit], kind="stable")[:count]
-    title = f"images that excite hidden unit {unit} most"
-    return show_images(images[strongest], count, image_shape, title, ax)
 
 
 def show_plane(rows, own, other, shares, ax=None):

@@ -229,9 +229,6 @@ WITHOUT_MODEL = {
     "show_reconstructions": lambda m, x: drawn(
         helpers.show_reconstructions(x, X[::-1], image_shape=(4, 4))
     ),
-    "show_exciting_images": lambda m, x: drawn(
-        helpers.show_exciting_images(x, X[:, :3], 1, 4, (4, 4))
-    ),
 }
 MEASURES = {  # these take any numbers, also those beyond float32; NaN gives NaN
     "mean_sse": lambda m, x: measures.mean_sse(x, X[::-1]),

@@ -170,22 +170,25 @@ def show_unit_by_unit(autoencoder, images, counts=(0, 1, 3, 10, 25), image_shape
 def show_plane(rows, own, other, shares, ax=None):
     """Units as arrows in the plane of two known features, which are dotted; returns the Axes.
 
-    An arrow is the part of a unit's row of W2 that lies in the plane, with a word for where the
-    unit is active most: where both features are there, or where one is alone.
+    Drawn is, of each kind of example, the unit that is active most often: where both features are
+    there, and where one is alone. An arrow is the part of its row of W2 that lies in the plane.
 
     Args:
         rows: W2, (units, size).
         own: a direction, (size,), which points to the right.
         other: another one.
-        shares: of features.occasions; drawn are the units with one of at least 0.3.
+        shares: how often each unit is active where the first is alone, the second, and where both
+            are, (3, units): see features.occasions.
         ax: the axes to draw on; new ones by default.
     """
     ax = axes_or_new(ax, "small")
     plane = np.stack([own / np.linalg.norm(own), perpendicular(other, own)])
     for x, y in np.stack([own, other]) @ plane.T:
         ax.plot([0, 1.2 * x], [0, 1.2 * y], "k:")
-    for unit in np.flatnonzero(np.max(shares, axis=0) >= 0.3):
-        word, color = ("both", "C1") if shares[:, unit].argmax() == 2 else ("alone", "C0")
+    kinds = zip(shares, ("alone", "alone", "both"), strict=True)
+    words = {share.argmax(): word for share, word in kinds if share.any()}
+    for unit, word in words.items():
+        color = "C1" if word == "both" else "C0"
         x, y = tip = plane @ rows[unit]
         ax.annotate("", tip, (0, 0), arrowprops={"arrowstyle": "->", "color": color, "lw": 2.5})
         side = {"ha": "left" if x > 0 else "center", "va": "bottom" if y > 0 else "top"}
@@ -289,11 +292,13 @@ def show_dashboard(images, code, labels, unit, digit, off, lengths, steered):
         the Axes: top images, activations, change of outputs, steering.
     """
     _, axes = plt.subplots(1, 4, figsize=FIGURE_SIZES["wide"])
-    own, on, same = code[:, unit], code[:, unit] > 0, labels == digit
+    own, same = code[:, unit], labels == digit
+    on, edges = own > 0, np.linspace(0, own.max(), 21)
     strongest = images[np.argsort(-own)[:16]]
     show_images(strongest, 4, ax=axes[0], title=f"unit {unit}: top images")
-    names = [f"a {digit}", "another"]
-    axes[1].hist([own[on & same], own[on & ~same]], 20, stacked=True, label=names)
+    for name, some, look in ((f"a {digit}", same, "C0-"), ("another", ~same, "C1--")):
+        counts = np.histogram(own[on & some], edges)[0]
+        axes[1].stairs(counts, edges, color=look[:2], ls=look[2:], lw=2, label=name)
     axes[1].set(xlabel="activation", title=f"active in {on.mean():.0%}")
     axes[1].legend(handlelength=1.5)
     axes[2].bar(range(len(off)), off)

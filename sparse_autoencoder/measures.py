@@ -201,11 +201,15 @@ def fit_probe(features, labels, labels_per_class, seed):
     """
     features, labels = as_numbers(features, "features"), as_labels(labels)
     rows = draw_labels(labels, labels_per_class, seed)
-    return _fit(features[rows], labels[rows], labels_per_class)
+    return fit_probe_to_drawn(features[rows], labels[rows], labels_per_class)
 
 
-def _fit(features, labels, labels_per_class):
-    """The probe on labelled images that were drawn already."""
+def fit_probe_to_drawn(features, labels, labels_per_class):
+    """The probe of fit_probe, on images that draw_labels has drawn already: in that order.
+
+    Another order makes other folds of the cross-validation. Features are (n, units), labels (n,)
+    integers; returns the fitted scikit-learn estimator.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV, StratifiedKFold
     from threadpoolctl import threadpool_limits
@@ -215,7 +219,7 @@ def _fit(features, labels, labels_per_class):
         folds = StratifiedKFold(min(3, labels_per_class), shuffle=True, random_state=0)
         probe = GridSearchCV(probe, {"C": list(PROBE_C)}, cv=folds)
     with threadpool_limits(1):  # on so little data, threads that wait for each other cost more
-        return probe.fit(features, labels)
+        return probe.fit(as_numbers(features, "features"), as_labels(labels))
 
 
 def fit_probe_to_all(features, labels, validation_features, validation_labels, choices=PROBE_C):
@@ -288,7 +292,7 @@ def score(data, model=None, encode=None, seed=0):
             # Only what is labelled is encoded: all training images would take much memory.
             rows = draw_labels(data.y_train, labels_per_class, [seed, draw])
             code = np.asarray(encode(data.x_train[rows]))
-            probe = _fit(code, data.y_train[rows], labels_per_class)
+            probe = fit_probe_to_drawn(code, data.y_train[rows], labels_per_class)
             accuracies.append(probe.score(test_features, data.y_test))
         figures[f"probe_{labels_per_class}"] = 100 * float(np.mean(accuracies))
     return figures

@@ -132,6 +132,14 @@ def test_the_seed_alone_decides_every_draw_and_more_draws_keep_the_first():
     assert (probe(draws=2, seed=2) != accuracies[:2]).any()
 
 
+def test_the_probe_on_drawn_images_is_the_one_that_draws_them_itself():
+    features, labels = clouds(200, noise=0.5)
+    rows = measures.draw_labels(labels, 5, [0, 1])
+    drawn = measures.fit_probe_to_drawn(features[rows], labels[rows], 5)
+    itself = measures.fit_probe(features, labels, 5, [0, 1])
+    assert (drawn.predict_proba(features) == itself.predict_proba(features)).all()
+
+
 def test_the_probe_on_all_labels_chooses_c_on_the_validation_images():
     labelled, held_out = clouds(200, noise=0.5), clouds(300, noise=0.5, seed=1)
     *each, chosen = [

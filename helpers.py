@@ -184,7 +184,7 @@ def show_plane(rows, own, other, shares, ax=None):
     ax = axes_or_new(ax, "small")
     plane = np.stack([own / np.linalg.norm(own), perpendicular(other, own)])
     for x, y in np.stack([own, other]) @ plane.T:
-        ax.plot([0, 1.2 * x], [0, 1.2 * y], "k:")
+        ax.plot([0, x], [0, y], "k:")
     kinds = zip(shares, ("alone", "alone", "both"), strict=True)
     words = {share.argmax(): word for share, word in kinds if share.any()}
     for unit, word in words.items():

@@ -227,10 +227,10 @@ def means_of_changes(runs, columns, start, end):
         start: the setting that has none of them, such as "A".
         end: the setting that has them all.
     """
-    sides = {f"added to {start}": f"{start} + ", f"taken from {end}": f"{end} − "}
+    sides = {f"{start} with it": f"{start} + ", f"{end} without it": f"{end} − "}
     tables = {}
     for side, prefix in sides.items():
-        rows = {prefix[:-3]: "nothing"}
+        rows = {prefix[:-3]: "as it is"}
         rows |= {s: s.removeprefix(prefix) for s in runs.setting.unique() if s.startswith(prefix)}
         tables[side] = means(runs, columns, rows)
     return pd.concat(tables, axis=1)

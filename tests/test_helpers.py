@@ -269,9 +269,9 @@ def test_each_change_stands_beside_itself_added_to_one_end_and_taken_from_the_ot
     names = ["A", "A + x", "A + y", "B − x", "B − y", "B", "Another"]
     runs = pd.DataFrame({"setting": names, "seed": 0, "l0": np.arange(7.0)})
     table = helpers.means_of_changes(runs, {"l0": "L0"}, "A", "B")
-    assert list(table.index) == ["nothing", "x", "y"]
-    assert list(table["added to A", "L0"]) == ["0.0", "1.0", "2.0"]
-    assert list(table["taken from B", "L0"]) == ["5.0", "3.0", "4.0"]
+    assert list(table.index) == ["as it is", "x", "y"]
+    assert list(table["A with it", "L0"]) == ["0.0", "1.0", "2.0"]
+    assert list(table["B without it", "L0"]) == ["5.0", "3.0", "4.0"]
 
 
 def test_rules_leave_k_images_to_a_unit_k_units_to_an_image_or_k_n_to_all():
@@ -338,7 +338,7 @@ def test_a_plane_shows_the_unit_of_each_kind_of_example(happens):
     arrows = [text for text in ax.texts if not text.get_text()]
     np.testing.assert_allclose([text.xy for text in arrows], [[-1, 0], [0.6, 0.8]], atol=1e-12)
     assert [text.get_text().strip() for text in ax.texts if text.get_text()] == ["alone", "both"]
-    ends = [np.divide(line.get_xydata()[1], 1.2) for line in ax.lines]
+    ends = [line.get_xydata()[1] for line in ax.lines]
     np.testing.assert_allclose(ends, [[2, 0], [3, 4]], atol=1e-12)
 
 

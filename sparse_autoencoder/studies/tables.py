@@ -194,7 +194,9 @@ def recovery(setting, seed, data=None):
     row |= {"frequent": best[:64].mean(), "rare": best[-64:].mean()}
     row["hedging"] = features.hedging(directions, decoder)
     row["carried"] = features.carried(directions, decoder)
-    silences = features.silences(directions, sizes[-2000:], decoder, active)
+    five = (sizes > 0).sum(axis=1) == 5  # where k = 5 is enough
+    active = np.asarray(model.encode(examples[five])) > 0
+    silences = features.silences(directions, sizes[five], decoder, active)
     return [row | dict(zip(("silent_with_child", "silent_alone"), silences, strict=True))]
 
 

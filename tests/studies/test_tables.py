@@ -185,11 +185,15 @@ def test_a_row_of_recovery_is_what_the_model_found(units, monkeypatch):
     setting = {**settings.RECOVERY["TopK 5"], **SHORT, "hidden_units": units}
     (row,) = functions.recovery(setting, 3)
     assert row.keys() == {*TABLES["recovery"].columns} and row["units"] == units
-    _, directions, _ = features.known_examples(seed=3)
+    examples, directions, sizes = features.known_examples(seed=3)
     rows = trained[0].decoder.kernel.numpy()
     assert row["best"] == pytest.approx(np.max(directions @ rows.T, axis=1).mean(), rel=1e-4)
     assert 0 < row["matched"] < row["best"] < 1 and 0 < row["f1"] < 1
     assert (row["matched"] < row["best"] / 2) == (units == 64)  # most features have no partner
+    five = np.sum(sizes > 0, axis=1) == 5
+    active = trained[0].encode(examples[five]).numpy() > 0
+    silences = features.silences(directions, sizes[five], rows, active)
+    assert (row["silent_with_child"], row["silent_alone"]) == pytest.approx(silences)
 
 
 @pytest.mark.parametrize("side", ["encoder", "decoder"])

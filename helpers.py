@@ -189,8 +189,9 @@ def show_plane(rows, own, other, shares, ax=None):
     words = {share.argmax(): word for share, word in kinds if share.any()}
     for unit, word in words.items():
         color = "C1" if word == "both" else "C0"
+        look = {"arrowstyle": "->", "color": color, "lw": 2.5, "shrinkA": 0, "shrinkB": 0}
         x, y = tip = plane @ rows[unit]
-        ax.annotate("", tip, (0, 0), arrowprops={"arrowstyle": "->", "color": color, "lw": 2.5})
+        ax.annotate("", tip, (0, 0), arrowprops=look)
         side = {"ha": "left" if x > 0 else "center", "va": "bottom" if y > 0 else "top"}
         ax.text(x, y, f" {word} ", color=color, **side)
     ax.set(xlim=(-0.9, 1.5), ylim=(-0.75, 1.25), aspect="equal", xticks=[], yticks=[])

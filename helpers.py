@@ -19,6 +19,7 @@ from sparse_autoencoder.figures import FIGURE_SIZES as FIGURE_SIZES
 from sparse_autoencoder.figures import as_pixels, axes_or_new, show_picture, use_style
 from sparse_autoencoder.figures import mosaic as mosaic
 from sparse_autoencoder.figures import show_features as show_features
+from sparse_autoencoder.figures import show_features_by_use as show_features_by_use
 from sparse_autoencoder.figures import show_images as show_images
 from sparse_autoencoder.images import ImageData as ImageData
 from sparse_autoencoder.images import load_images as load_images

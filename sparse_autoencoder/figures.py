@@ -133,3 +133,33 @@ def show_features(
         middle = across * width + width / 2 - 1, down * height + height / 2 - 1
         ax.plot(*middle, "x", color="black", markersize=9)
     return ax
+
+
+def show_features_by_use(weights, code, scale, *, each=7, side=28):
+    """A row of dead units, of hardly used and of most used ones; returns the two Axes.
+
+    Left, each feature has its own scale; right, all have one. A row's label says in how many
+    images, on average, its units are active.
+
+    Args:
+        weights: (side², units), a column of W1 (or of W2 transposed) for each hidden unit.
+        code: (n, units), activations; a unit is active above 0.
+        scale: the weight that gets the strongest colour on the right.
+        each: units in a row.
+        side: height and width of a feature in pixels.
+    """
+    images_of = np.sum(code > 0, axis=0)
+    order = np.argsort(images_of, kind="stable")
+    alive = min(np.sum(images_of == 0), len(order) - each)  # where the units begin that are
+    rows = [order[:each], order[alive:][:each], order[-each:]]
+    uses = [images_of[row].mean() for row in rows]
+    axes = plt.subplots(1, 2, figsize=FIGURE_SIZES["wide"])[1]
+    for ax, one, title in zip(
+        axes, (None, scale), ("each on its own scale", "one scale"), strict=True
+    ):
+        features = weights[:, np.concatenate(rows)]
+        show_features(features, None, each, (side, side), title, ax, scale=one)
+    middles = np.arange(len(rows)) * (side + 1) + (side - 1) / 2
+    axes[0].set_yticks(middles, [f"{use:,.0f}" if use else "0: dead" for use in uses])
+    axes[0].set_ylabel("active in … images\n(mean of the row)")
+    return axes

@@ -79,6 +79,21 @@ def test_on_one_scale_faint_features_look_faint_and_dead_units_are_crossed_out()
     assert crosses.get_xydata().tolist() == [[29 + 13.5, 13.5]]  # of four shown, the second
 
 
+def test_features_by_use_are_a_row_of_dead_one_of_hardly_used_and_one_of_most_used_units():
+    weights = RNG.uniform(-1, 1, size=(16, 7))
+    weights[:, 4] *= 0.1
+    of_unit = [4, 0, 3, 6, 0, 1, 4]  # in so many images of 6 a unit is active: two are dead
+    code = np.float32(np.arange(6)[:, None] < of_unit)
+    own, one = helpers.show_features_by_use(weights, code, scale=2, each=2, side=4)
+    tiles = [(slice(top, top + 4), slice(left, left + 4)) for top in (0, 5, 10) for left in (0, 5)]
+    for tile, unit in zip(tiles, [1, 4, 5, 2, 6, 3], strict=True):
+        feature = weights[:, unit].reshape(4, 4)
+        np.testing.assert_allclose(picture(own)[tile], feature / abs(feature).max())
+        np.testing.assert_allclose(picture(one)[tile], feature / 2)
+    labels = [label.get_text() for label in own.get_yticklabels()]
+    assert labels == ["0: dead", "2", "5"]
+
+
 def test_every_loss_term_is_a_curve_of_its_own_on_a_log_axis_and_one_alone_is_drawn_once():
     history = {"loss": [3.0, 2.0], "sse": [2.0, 1.5], "kl": [1.0, 0.5], "val_sse": [2.1, 1.6]}
     ax = helpers.plot_loss_terms(history)

@@ -29,7 +29,7 @@ function svg(name, attributes, inside = "") {
 /** An SVG picture, as wide as the room that it has. */
 export class Chart {
   /** draw(right end, height, data) gives what stands in the svg; the margin is at the right. */
-  constructor(svg, draw, margin = 12) {
+  constructor(svg, draw, margin = 18) {
     Object.assign(this, { svg });
     this.draw = () => {
       this.right = svg.clientWidth - margin;

@@ -201,6 +201,18 @@ def test_labels_of_the_curves_do_not_overlap_and_say_what_is_off(stub):
     assert not any(overlap(a, b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
+def test_the_last_number_of_an_axis_is_not_cut_off(stub):
+    stub.evaluate(
+        """() => { const whole = engine.frame.bind(engine); engine.frame = (kind) => {
+        const [frame, bytes] = whole(kind);
+        return [{ ...frame, histogram: { ...frame.histogram, upper: 1000 } }, bytes]; } }"""
+    )
+    stub.click(".playground-step")
+    last = stub.locator(".playground-histogram text", has_text=re.compile(r"^1,000$")).last
+    number, chart = last.bounding_box(), stub.locator(".playground-histogram").bounding_box()
+    assert number["x"] + number["width"] <= chart["x"] + chart["width"]
+
+
 # The clock
 
 

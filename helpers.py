@@ -168,7 +168,7 @@ def show_unit_by_unit(autoencoder, images, counts=(0, 1, 3, 10, 25), image_shape
     return ax
 
 
-def show_plane(rows, own, other, shares, names=("first", "second"), ax=None):
+def show_plane(rows, own, other, shares, names, ax=None):
     """Units as arrows in the plane of two known features, which are dotted; returns the Axes.
 
     Drawn is, of each kind of example, the unit that is active most often: where both features are
@@ -187,15 +187,15 @@ def show_plane(rows, own, other, shares, names=("first", "second"), ax=None):
     plane = np.stack([own / np.linalg.norm(own), perpendicular(other, own)])
     for x, y in np.stack([own, other]) @ plane.T:
         ax.plot([0, x], [0, y], "k:")
-    kinds = zip(shares, (*(f"{name}\nalone" for name in names), "both"), strict=True)
+    kinds = zip(shares, (*(f" {name}\n alone " for name in names), " both "), strict=True)
     words = {share.argmax(): word for share, word in kinds if share.any()}
     for unit, word in words.items():
-        color = "C1" if word == "both" else "C0"
+        color = "C1" if word == " both " else "C0"
         look = {"arrowstyle": "->", "color": color, "lw": 2.5, "shrinkA": 0, "shrinkB": 0}
         x, y = tip = plane @ rows[unit]
         ax.annotate("", tip, (0, 0), arrowprops=look)
         side = {"ha": "left" if x > 0 else "center", "va": "bottom" if y > 0 else "top"}
-        ax.text(x, y, f" {word} ".replace("\n", "\n "), color=color, **side)
+        ax.text(x, y, word, color=color, **side)
     ax.set(xlim=(-0.9, 1.5), ylim=(-0.75, 1.25), aspect="equal", xticks=[], yticks=[])
     return ax
 

@@ -106,7 +106,6 @@ def show_features(
     ax=None,
     *,
     scale=None,
-    dead=None,
 ):
     """Features as images on a map symmetric about 0; returns the Axes.
 
@@ -120,19 +119,12 @@ def show_features(
         scale: the weight that gets the strongest colour, the same for every feature, so that a
             faint unit looks faint; by default each feature's own largest weight, so that a faint
             one shows as clearly as a strong one.
-        dead: (units,) booleans: these features are crossed out.
     """
     features = np.array(as_numbers(weights, "weights")[:, :count].T, dtype=np.float64)
     largest = np.maximum(np.abs(features).max(axis=1, keepdims=True), 1e-12)
     picture = mosaic(features / (largest if scale is None else scale), columns, image_shape)
     picture = picture if picture.ndim == 2 else (picture + 1) / 2  # in colours, gray is 0
-    ax = show_picture(picture, axes_or_new(ax, "large"), title, cmap="RdBu_r", vmin=-1, vmax=1)
-    if dead is not None:
-        height, width = np.add(image_shape[:2], 1)
-        down, across = np.divmod(np.flatnonzero(dead[: len(features)]), columns)
-        middle = across * width + width / 2 - 1, down * height + height / 2 - 1
-        ax.plot(*middle, "x", color="black", markersize=9)
-    return ax
+    return show_picture(picture, axes_or_new(ax, "large"), title, cmap="RdBu_r", vmin=-1, vmax=1)
 
 
 def show_features_by_use(weights, code, scale, *, each=7, side=28):
@@ -153,11 +145,9 @@ def show_features_by_use(weights, code, scale, *, each=7, side=28):
     alive = min(np.sum(images_of == 0), len(order) - each)  # where the units begin that are
     rows = [order[:each], order[alive:][:each], order[-each:]]
     uses = [images_of[row].mean() for row in rows]
+    features = weights[:, np.concatenate(rows)]
     axes = plt.subplots(1, 2, figsize=FIGURE_SIZES["wide"])[1]
-    for ax, one, title in zip(
-        axes, (None, scale), ("each on its own scale", "one scale"), strict=True
-    ):
-        features = weights[:, np.concatenate(rows)]
+    for ax, one, title in ((axes[0], None, "each on its own scale"), (axes[1], scale, "one scale")):
         show_features(features, None, each, (side, side), title, ax, scale=one)
     middles = np.arange(len(rows)) * (side + 1) + (side - 1) / 2
     axes[0].set_yticks(middles, [f"{use:,.0f}" if use else "0: dead" for use in uses])

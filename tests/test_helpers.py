@@ -69,14 +69,11 @@ def test_features_are_columns_of_the_weights_on_a_map_symmetric_about_0():
     assert ax.images[0].get_clim() == (-1, 1)
 
 
-def test_on_one_scale_faint_features_look_faint_and_dead_units_are_crossed_out():
+def test_on_one_scale_faint_features_look_faint():
     weights = RNG.uniform(-1, 1, size=(784, 6)) * [1, 2, 4, 8, 16, 32]
-    dead = np.array([False, True, False, False, False, True])
-    ax = helpers.show_features(weights, 4, columns=2, scale=8, dead=dead)
+    ax = helpers.show_features(weights, 4, columns=2, scale=8)
     np.testing.assert_allclose(picture(ax)[29:, 29:].ravel(), weights[:, 3] / 8)
     np.testing.assert_allclose(picture(ax)[:28, :28].ravel(), weights[:, 0] / 8)
-    (crosses,) = ax.lines
-    assert crosses.get_xydata().tolist() == [[29 + 13.5, 13.5]]  # of four shown, the second
 
 
 def test_features_by_use_are_a_row_of_dead_one_of_hardly_used_and_one_of_most_used_units():

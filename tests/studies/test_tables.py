@@ -141,7 +141,7 @@ def test_rows_have_the_columns_of_their_table(
 
     monkeypatch.setattr(measures, "fit_probe_to_all", quick_probe)
     monkeypatch.setattr(measures, "draw_labels", lambda *arguments: np.arange(100))
-    monkeypatch.setattr(functions, "fit_classifier", lambda model, *arguments: model)
+    monkeypatch.setattr(functions, "fit_classifier", lambda model, *arguments, **steps: model)
     rows = getattr(functions, name)(setting, 0, digits)
     assert len(rows) == count
     assert all(row.keys() == {*TABLES[name].columns} for row in rows)
